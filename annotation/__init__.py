@@ -1,0 +1,1 @@
+"""Floor 2: key and tempo of the songs."""

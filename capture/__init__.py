@@ -1,0 +1,1 @@
+"""Floor 2: songs x settings -> takes, through hardware."""

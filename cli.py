@@ -1,0 +1,156 @@
+"""The command `buscomp`: finds the verb, loads its room, turns errors into one line.
+
+A verb lives in its room's `commands.py`, which parses words and makes one call. This file knows only which room
+that is, so that `buscomp --help` is instant and torch or PortAudio are loaded only where they are used.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .manifests.errors import BuscompError, UsageError
+
+VERBS = {
+    # verb: (room, what it is for)
+    "demo": ("cli", "The whole way on real music with a virtual unit, in under five minutes."),
+    "devices": ("capture", "Audio interfaces that can be captured with."),
+    "catalog": ("curation", "Song files -> songs.parquet and normalised dry audio."),
+    "plan": ("capture", "Dry run of a capture: takes, hours, bytes, knob moves, days."),
+    "capture": ("capture", "Play every song at every setting and record what comes back."),
+    "status": ("manifests", "How far the capture is."),
+    "verify": ("manifests", "Check every file against the tables."),
+    "annotate": ("annotation", "Key and tempo of every song."),
+    "split": ("curation", "Which songs and settings are for training, which for testing."),
+    "models": ("trainer", "The models that can be trained, with their parameter counts."),
+    "train": ("trainer", "Train a reference model on the train split."),
+    "evaluate": ("trainer", "Compare a trained model and trivial baselines with the unit."),
+    "report": ("curation", "One HTML page about the dataset, with figures."),
+}
+EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report"}
+
+
+class _OneLine(click.ClickException):
+    """A `BuscompError` as click shows errors: one line, no traceback."""
+
+    def __init__(self, error: BuscompError):
+        super().__init__(str(error))
+        self.exit_code = error.exit_status  # type: ignore[misc]    # click reads it from the instance
+
+
+class Verbs(click.Group):
+    """A group whose commands are loaded when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        room, _ = VERBS[cmd_name]
+        if room == "cli":
+            return demo
+        command: click.Command = getattr(importlib.import_module(f".{room}.commands", __package__), cmd_name)
+        return _cataloging_first(command) if cmd_name == "capture" else command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, purpose) for verb, (_, purpose) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BuscompError as error:
+            raise _OneLine(error) from error
+        except ModuleNotFoundError as error:
+            extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            raise _OneLine(
+                UsageError(f"{error.name} is not installed", mend=f"type: pip install 'buscomp[{extra}]'")
+            ) from error
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="buscomp")
+def main() -> None:
+    """Capture datasets of analog compressors that others can trust.
+
+    Start with `buscomp demo`. Then put songs into a folder `songs`, wire the unit, and type
+    `buscomp capture --device NAME --grid grid.yaml`.
+    """
+
+
+def _cataloging_first(command: click.Command) -> click.Command:
+    """`capture` in a folder that has songs but no catalog yet makes the catalog first. Rooms never call each other,
+    so this stands here."""
+    inner = command.callback
+    assert inner is not None
+
+    @functools.wraps(inner)
+    def outer(*args: Any, dataset_path: Path, **kwargs: Any) -> Any:
+        from .manifests.console import note
+        from .manifests.dataset import Dataset
+
+        dataset = Dataset(dataset_path)
+        if dataset.songs_folder.is_dir() and not dataset.table_path("songs").exists():
+            note("No catalog yet: buscomp catalog songs")
+            _run("catalog", str(dataset.songs_folder), "--dataset", str(dataset_path))
+        return inner(*args, dataset_path=dataset_path, **kwargs)
+
+    command.callback = outer
+    return command
+
+
+def _run(*words: str) -> None:
+    """One verb, as if typed."""
+    main.main(list(words), prog_name="buscomp", standalone_mode=False)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
+@click.option("--train-seconds", default=60.0, show_default=True, help="How long the model may train.")
+def demo(folder: Path, train_seconds: float) -> None:
+    """The whole way once, on FOLDER [default: demo]: songs, capture, split, training, evaluation, report.
+
+    Eight original songs are rendered, played through a simulated bus compressor at a small grid of settings,
+    annotated, split, and a small model is trained and compared with doing nothing. Each step is a verb that you
+    can type yourself. A second run continues where the first stopped.
+
+    Example: buscomp demo
+    """
+    from .curation.demo_songs import render_demo_songs
+
+    began = time.monotonic()
+    click.echo(f"Rendering eight original songs into {folder}/songs")
+    render_demo_songs(folder / "songs")
+    os.environ["BUSCOMP_DATASET"] = str(folder)
+    for line in (
+        f"catalog {shlex.quote(str(folder / 'songs'))}",
+        "plan --grid grid-demo.yaml",
+        "capture --device virtual --grid grid-demo.yaml",
+        "verify",
+        "annotate",
+        "split --validation-songs 1",
+        f"train --model s4-4-4 --conditioning tvfilm --seconds {train_seconds:g}",
+        "evaluate",
+        "report",
+    ):
+        click.secho(f"\n$ buscomp {line}", bold=True)
+        _run(*shlex.split(line))
+    click.echo(
+        f"\nDone in {time.monotonic() - began:.0f} s. Made: {folder}/ (songs, dry, wet, manifests, runs) and "
+        f"{folder}/report.html.\n"
+        f"Look at it:         open {folder}/report.html\n"
+        f"Use it from Python: buscomp.open_dataset('{folder}').pairs('train')\n"
+        "Capture a unit:     put songs into my-dataset/songs, then in my-dataset type\n"
+        "                    buscomp devices\n"
+        "                    buscomp capture --device fireface --grid grid.yaml"
+    )

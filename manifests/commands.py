@@ -1,0 +1,68 @@
+"""The verbs `verify` and `status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from .console import dataset_option, json_option, progress, tell
+
+
+@click.command()
+@dataset_option
+@click.option("--rebuild", is_flag=True, help="First write settings, takes and sessions again from the journal.")
+@json_option
+def verify(dataset_path: Path, rebuild: bool, as_json: bool) -> None:
+    """Check every file against the tables: missing, corrupt, unlisted.
+
+    Decodes and hashes all dry and accepted wet audio. Nothing is changed or deleted; `--rebuild` writes the
+    derived tables again from the journal. Exit status 1 when something is wrong.
+
+    Example: buscomp verify --dataset my-dataset
+    """
+    from .dataset import open_dataset
+    from .integrity import verify as check
+
+    dataset = open_dataset(dataset_path)
+    if rebuild:
+        with dataset.lock(), dataset.journal() as journal:
+            dataset.snapshot(journal)
+    findings, checked = check(dataset, lambda files: progress(list(files), "verify"))
+    kinds = Counter(finding.kind for finding in findings)
+    summary = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing wrong"
+    tell(
+        as_json,
+        {"checked_files": checked, "findings": [vars(finding) for finding in findings]},
+        *(f"{finding.kind:9} {finding.path}: {finding.detail}" for finding in findings),
+        f"{checked} audio files decoded and hashed: {summary}.",
+    )
+    if findings:
+        click.get_current_context().exit(1)
+
+
+@click.command()
+@dataset_option
+@json_option
+def status(dataset_path: Path, as_json: bool) -> None:
+    """How far the capture is: takes planned, accepted, rejected.
+
+    Example: buscomp status
+    """
+    from .dataset import open_dataset
+    from .errors import DatasetError
+
+    dataset = open_dataset(dataset_path)
+    if not dataset.journal_path.exists():
+        raise DatasetError("nothing is planned here yet", mend="type `buscomp capture` first")
+    with dataset.journal() as journal:
+        counts, planned = journal.counts(), journal.planned()
+    following = planned[0] if planned else None
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    after = f"Next: {following['song_id']} at {following['setting_id']}." if following else "Everything is captured."
+    tell(
+        as_json,
+        {"takes": counts, "next": following and {key: following[key] for key in ("take_id", "song_id", "setting_id")}},
+        f"Takes: {told or 'none'}. {after}",
+    )

@@ -1,0 +1,216 @@
+"""A dataset on disk: where everything lies, its tables, and its (dry, wet, setting) pairs.
+
+my-dataset/
+  songs/                             what the user drops in (read only)
+  dry/<song_id>.flac                 exactly what is sent, before the boost
+  wet/<setting_id>/<song_id>.flac    accepted takes, same frames as dry
+  attempts/<take_id>/                a take in progress or rejected
+  manifests/*.parquet                derived tables
+  journal.sqlite                     the truth about takes
+  grid.yaml  unit.yaml               what was planned, on which unit
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+
+from .errors import DatasetError, UsageError
+from .ids import resolve_under
+from .journal import Journal
+from .pcm import Float32, read_audio
+from .schema import ACCEPTED, SPLITS, setting_columns
+from .tables import read_rows, read_table, write_table
+from .unit import Unit, load_unit
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One accepted take beside what was sent: unpacks as `dry, wet, setting = pair`."""
+
+    dry: Float32  # (frames, channels), peak at -12 dBFS
+    wet: Float32  # (frames, channels), sample-aligned with dry
+    setting: dict[str, Any]  # the row of `settings`: setting_id, origin, every control
+    take_id: str
+    song_id: str
+    setting_id: str
+    sample_rate: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.dry, self.wet, self.setting))
+
+
+class Dataset:
+    """The folder `root`. Nothing is read before it is asked for; tables are read once."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    # where things lie
+
+    @property
+    def songs_folder(self) -> Path:
+        return self.root / "songs"
+
+    @property
+    def unit_path(self) -> Path:
+        return self.root / "unit.yaml"
+
+    @property
+    def grid_path(self) -> Path:
+        return self.root / "grid.yaml"
+
+    @property
+    def journal_path(self) -> Path:
+        return self.root / "journal.sqlite"
+
+    def table_path(self, table: str) -> Path:
+        return self.root / "manifests" / f"{table}.parquet"
+
+    def attempt_folder(self, take_id: str) -> Path:
+        return self.root / "attempts" / take_id
+
+    @staticmethod
+    def dry_path(song_id: str) -> str:
+        """Relative path of a song's dry audio."""
+        return f"dry/{song_id}.flac"
+
+    @staticmethod
+    def wet_path(setting_id: str, song_id: str) -> str:
+        """Relative path of an accepted take."""
+        return f"wet/{setting_id}/{song_id}.flac"
+
+    def file(self, relative: str) -> Path:
+        """The path that a manifest names, proven to lie inside the dataset."""
+        return resolve_under(self.root, relative)
+
+    # tables
+
+    @cached_property
+    def unit(self) -> Unit:
+        """The unit that was captured."""
+        if not self.unit_path.exists():
+            raise DatasetError("this dataset has no unit.yaml yet", mend="type `buscomp capture` first")
+        return load_unit(self.unit_path)
+
+    @cached_property
+    def songs(self) -> pd.DataFrame:
+        """One row per song."""
+        return read_table(self.table_path("songs"), "songs")
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """One row per setting, in visiting order."""
+        return read_table(self.table_path("settings"), "settings")
+
+    @cached_property
+    def takes(self) -> pd.DataFrame:
+        """One row per attempt; look at `status`."""
+        return read_table(self.table_path("takes"), "takes")
+
+    @cached_property
+    def splits(self) -> pd.DataFrame:
+        """Which (song, setting) is for what."""
+        return read_table(self.table_path("splits"), "splits")
+
+    @cached_property
+    def annotations(self) -> pd.DataFrame:
+        """Key, tempo, genres and instruments of the songs."""
+        return read_table(self.table_path("annotations"), "annotations")
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """A table as it is on disk now, as dictionaries of plain values."""
+        return read_rows(self.table_path(table), table)
+
+    # pairs
+
+    def pair_table(self, split: str | None = None) -> pd.DataFrame:
+        """One row per accepted take (of `split`, if given): take_id, song_id, setting_id, dry_path, wet_path,
+        sample_rate, frames, the split when there is one, and every column of its setting."""
+        takes = self.takes[self.takes["status"] == ACCEPTED]
+        takes = takes[["take_id", "song_id", "setting_id", "wet_path", "sample_rate", "frames", "sequence"]]
+        table = takes.merge(self.songs[["song_id", "dry_path"]], on="song_id", validate="many_to_one")
+        if split is not None and split not in SPLITS:
+            raise UsageError("no such split", got=split, allowed=SPLITS)
+        if split is not None or self.table_path("splits").exists():
+            table = table.merge(self.splits, on=["song_id", "setting_id"], how="left", validate="one_to_one")
+        if split is not None:
+            table = table[table["split"] == split]
+        table = table.merge(self.settings, on="setting_id", validate="many_to_one")
+        return table.sort_values("sequence").drop(columns="sequence").reset_index(drop=True)
+
+    def pairs(self, split: str | None = None) -> Iterator[Pair]:
+        """Every accepted take (of `split`, if given) as `(dry, wet, setting)`, in capture order, one at a time."""
+        table = self.pair_table(split)
+        setting_names = list(self.settings.columns)
+        dry_of = lru_cache(maxsize=8)(read_audio)
+        for row in table.to_dict("records"):
+            dry, sample_rate = dry_of(self.file(row["dry_path"]))
+            wet, wet_rate = read_audio(self.file(row["wet_path"]))
+            if wet.shape != dry.shape or wet_rate != sample_rate:
+                raise DatasetError(
+                    f"{row['wet_path']} does not fit its dry audio",
+                    got=f"{wet.shape} at {wet_rate} Hz",
+                    allowed=f"{dry.shape} at {sample_rate} Hz",
+                    mend="type `buscomp verify`",
+                )
+            setting = {name: row[name] for name in setting_names}
+            yield Pair(dry, wet, setting, row["take_id"], row["song_id"], row["setting_id"], sample_rate)
+
+    # writing
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the dataset for writing. A second holder is a `UsageError` that names the first."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.root / ".lock", timeout=0)
+        holder = self.root / ".lock-holder"
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            who = holder.read_text().strip() if holder.exists() else "another process"
+            raise UsageError(f"this dataset is in use by {who}", mend="wait for it, or stop it") from None
+        try:
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}\n")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def journal(self) -> Journal:
+        """The open journal; use it as a context manager."""
+        return Journal(self.journal_path)
+
+    def snapshot(self, journal: Journal) -> None:
+        """Derive settings, takes and sessions from the journal, each file whole or as it was."""
+        if settings := journal.fact("settings"):
+            write_table(self.table_path("settings"), "settings", json.loads(settings), setting_columns(self.unit))
+        write_table(self.table_path("takes"), "takes", journal.takes())
+        write_table(self.table_path("sessions"), "sessions", journal.sessions())
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """The dataset at `path`: the door for any downstream trainer.
+
+    >>> dataset = open_dataset("my-dataset")                      # doctest: +SKIP
+    >>> for dry, wet, setting in dataset.pairs(split="train"):    # doctest: +SKIP
+    ...     print(wet.shape, setting["threshold_db"], setting["release_auto"])
+    """
+    dataset = Dataset(path)
+    if not (dataset.root / "manifests").is_dir():
+        raise DatasetError(
+            f"{path} is not a dataset: it has no manifests folder", mend="type `buscomp catalog songs` in it"
+        )
+    return dataset

@@ -1,0 +1,52 @@
+"""The errors a person meets, and how each one speaks.
+
+    BuscompError            exit status 1: something is wrong with the world
+    |-- UsageError          exit status 2: what was typed or written cannot be meant
+    |-- DatasetError        a dataset's files or tables are not what they claim
+    |-- DeviceError         the audio interface cannot be opened, or died
+    `-- DiskFull            no room for what comes next
+
+Every message says what, got, allowed and the mend, in one line:
+`grid.yaml:7: ratio must be a position of the unit, got 7 (allowed: 1.5, 2, 3, 4, 5, 10)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class BuscompError(Exception):
+    """Base of all errors that end on the command line as one line, without a traceback."""
+
+    exit_status = 1
+
+    def __init__(
+        self, what: str, *, got: object = None, allowed: Iterable[object] | str | None = None, mend: str | None = None
+    ):
+        message = what
+        if got is not None:
+            message += f", got {got}"
+        if allowed is not None:
+            listed = allowed if isinstance(allowed, str) else ", ".join(str(value) for value in allowed)
+            message += f" (allowed: {listed})"
+        if mend is not None:
+            message += f"; {mend}"
+        super().__init__(" ".join(message.split()))
+
+
+class UsageError(BuscompError):
+    """What the user typed, or wrote into a file, cannot be meant."""
+
+    exit_status = 2
+
+
+class DatasetError(BuscompError):
+    """A dataset's files or tables are not what they claim to be."""
+
+
+class DeviceError(BuscompError):
+    """The audio interface cannot be opened, or it stopped answering."""
+
+
+class DiskFull(BuscompError):
+    """There is no room on the disk for what comes next."""

@@ -1,0 +1,223 @@
+"""The journal: the truth about takes, in SQLite with a write-ahead log and `synchronous=FULL`.
+
+Every planned (song, setting) is in exactly one state: planned, accepted, rejected (then a new attempt is planned)
+or superseded. A row is written only after its audio is durable. Parquet manifests are derived from here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import DatasetError, DiskFull
+from .schema import ACCEPTED, PLANNED, REJECTED, SESSIONS, SUPERSEDED, TAKES, Column
+
+Row = dict[str, Any]
+SQL_TYPES = {"text": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER", "time": "TEXT", "texts": "TEXT"}
+
+
+def _create(table: str, columns: tuple[Column, ...], key: str, extra: str = "") -> str:
+    described = ", ".join(f"{c.name} {SQL_TYPES[c.type]}{' PRIMARY KEY' if c.name == key else ''}" for c in columns)
+    return f"CREATE TABLE IF NOT EXISTS {table} ({described}{extra})"
+
+
+class Journal:
+    """Open journal of one dataset. Use it as a context manager; one writer at a time (the dataset's lock sees to it)."""
+
+    def __init__(self, path: Path):
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            with self._errors_named():
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+                self._db.execute(_create("takes", TAKES, "take_id", ", UNIQUE (song_id, setting_id, attempt)"))
+                self._db.execute(_create("sessions", SESSIONS, "session_id"))
+                self._db.execute("CREATE INDEX IF NOT EXISTS takes_by_status ON takes (status, sequence)")
+        except sqlite3.OperationalError as error:
+            raise DatasetError(f"{path.name} cannot be opened ({error})") from error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    # facts: small named values that a resumed session must find unchanged
+
+    def fact(self, name: str) -> str | None:
+        """The value kept under `name`, or None."""
+        found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def keep_fact(self, name: str, value: str) -> None:
+        """Keep `value` under `name`, replacing an older one."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    # plan
+
+    def plan(self, takes: Iterable[Mapping[str, Any]], facts: Mapping[str, str]) -> int:
+        """Add planned takes that are not there yet, and the plan's facts, in one step. How many were new."""
+        with self._transaction():
+            before = self._db.total_changes
+            for take in takes:
+                self._insert("takes", TAKES, {**take, "attempt": 1, "status": PLANNED}, or_ignore=True)
+            added = self._db.total_changes - before
+            for name, value in facts.items():
+                self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        return added
+
+    def planned(self) -> list[Row]:
+        """Takes yet to do, in the order of the plan."""
+        return self._rows("SELECT * FROM takes WHERE status = ? ORDER BY sequence, attempt", TAKES, PLANNED)
+
+    def takes(self) -> list[Row]:
+        """All attempts, in the order of the plan."""
+        return self._rows("SELECT * FROM takes ORDER BY sequence, attempt", TAKES)
+
+    def counts(self) -> dict[str, int]:
+        """How many takes are in each status."""
+        return dict(self._db.execute("SELECT status, COUNT(*) FROM takes GROUP BY status"))
+
+    # outcome of a take
+
+    def accept(self, take_id: str, measured: Mapping[str, Any]) -> None:
+        """The take's audio is durable and right. An older accepted attempt becomes superseded in the same step."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE takes SET status = ? WHERE status = ? AND take_id != ? AND (song_id, setting_id) = "
+                "(SELECT song_id, setting_id FROM takes WHERE take_id = ?)",
+                (SUPERSEDED, ACCEPTED, take_id, take_id),
+            )
+            self._finish(take_id, ACCEPTED, measured)
+
+    def reject(self, take_id: str, measured: Mapping[str, Any]) -> str:
+        """The take is not right (`reasons` in `measured`). Plans the next attempt in the same step; its take_id."""
+        with self._transaction():
+            self._finish(take_id, REJECTED, measured)
+            return self._plan_again(take_id)
+
+    def redo(self, take_id: str) -> str:
+        """Plan a new attempt of an accepted take, which stays accepted until the new one is; the new take_id."""
+        with self._transaction():
+            return self._plan_again(take_id)
+
+    def _plan_again(self, take_id: str) -> str:
+        old = self._rows("SELECT * FROM takes WHERE take_id = ?", TAKES, take_id)[0]
+        (attempt,) = self._db.execute(
+            "SELECT MAX(attempt) + 1 FROM takes WHERE song_id = ? AND setting_id = ?",
+            (old["song_id"], old["setting_id"]),
+        ).fetchone()
+        again = {name: old[name] for name in ("song_id", "setting_id", "unit_id", "sequence")}
+        again |= {"take_id": take_id_of(old["sequence"], attempt), "attempt": attempt, "status": PLANNED}
+        self._insert("takes", TAKES, again)
+        return str(again["take_id"])
+
+    def _finish(self, take_id: str, status: str, measured: Mapping[str, Any]) -> None:
+        values = _to_sql(TAKES, {**measured, "status": status})
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        changed = self._db.execute(
+            f"UPDATE takes SET {assignments} WHERE take_id = ? AND status = ?", (*values.values(), take_id, PLANNED)
+        ).rowcount
+        if changed != 1:
+            raise DatasetError(f"take {take_id} is not planned, so it cannot become {status}")
+
+    # sessions
+
+    def start_session(self, session: Mapping[str, Any]) -> None:
+        """Add the row of a run that begins."""
+        with self._transaction():
+            self._insert("sessions", SESSIONS, session)
+
+    def end_session(self, session_id: str, ended_at: datetime) -> None:
+        """Note when a run ended. A run without an end crashed."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE sessions SET ended_at = ? WHERE session_id = ?", (ended_at.isoformat(), session_id)
+            )
+
+    def sessions(self) -> list[Row]:
+        """All runs, oldest first."""
+        return self._rows("SELECT * FROM sessions ORDER BY started_at", SESSIONS)
+
+    # below: how it is done
+
+    def _insert(self, table: str, columns: tuple[Column, ...], row: Mapping[str, Any], or_ignore: bool = False) -> None:
+        values = _to_sql(columns, row)
+        places = ", ".join("?" * len(values))
+        self._db.execute(
+            f"INSERT {'OR IGNORE ' if or_ignore else ''}INTO {table} ({', '.join(values)}) VALUES ({places})",
+            tuple(values.values()),
+        )
+
+    def _rows(self, query: str, columns: tuple[Column, ...], *arguments: object) -> list[Row]:
+        with self._errors_named():
+            cursor = self._db.execute(query, arguments)
+            names = [description[0] for description in cursor.description]
+            return [_from_sql(columns, dict(zip(names, values, strict=True))) for values in cursor]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors_named():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "full" in str(error) or "disk I/O" in str(error):
+                raise DiskFull(
+                    "disk full while writing the journal", mend="free some space and run it again"
+                ) from error
+            raise
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise DatasetError(f"journal.sqlite is damaged ({error})", mend="restore it from a copy") from error
+
+
+def take_id_of(sequence: int, attempt: int) -> str:
+    """`t000041-2`: second attempt at place 41 of the plan."""
+    return f"t{sequence:06d}-{attempt}"
+
+
+def _to_sql(columns: tuple[Column, ...], row: Mapping[str, Any]) -> Row:
+    kinds = {column.name: column.type for column in columns}
+    values: Row = {}
+    for name, value in row.items():
+        if name not in kinds:
+            raise KeyError(f"no column {name}")
+        if kinds[name] == "texts" and value is not None:
+            value = json.dumps(list(value))
+        elif kinds[name] == "time" and value is not None:
+            value = value.isoformat()
+        values[name] = value
+    return values
+
+
+def _from_sql(columns: tuple[Column, ...], row: Row) -> Row:
+    for column in columns:
+        value = row[column.name]
+        if value is None:
+            continue
+        if column.type == "texts":
+            row[column.name] = json.loads(value)
+        elif column.type == "time":
+            row[column.name] = datetime.fromisoformat(value)
+        elif column.type == "bool":
+            row[column.name] = bool(value)
+    return row

@@ -1,0 +1,247 @@
+"""Every table and every column: type, unit, meaning. Other people's code depends on this page.
+
+Tables join on ids, never on row position. The schema version and the writer's version stand in each file's
+metadata; each column's unit and meaning stand in its field's metadata. `settings` gets one column per control of
+the unit between its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import pyarrow as pa
+
+from .unit import Unit, auto_column
+from .version import version
+
+SCHEMA_VERSION = "1"
+
+TYPES = {
+    "text": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "time": pa.timestamp("us", tz="UTC"),
+    "texts": pa.list_(pa.string()),
+}
+
+PLANNED, ACCEPTED, REJECTED, SUPERSEDED = "planned", "accepted", "rejected", "superseded"
+TAKE_STATUSES = (PLANNED, ACCEPTED, REJECTED, SUPERSEDED)
+SPLITS = ("train", "validation", "test_seen", "test_unseen", "unused")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `unit` is empty for ids, counts, ratios and words."""
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Columns from lines of `name | type | unit | meaning`."""
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+    return tuple(Column(name, kind, unit, meaning) for name, kind, unit, meaning in rows)
+
+
+SONGS = _columns("""
+    song_id        | text  |         | id, folded from the file name
+    title          | text  |         | from songs.csv, else the file name
+    artist         | text  |         | from songs.csv
+    source         | text  |         | where the song comes from, from songs.csv
+    license        | text  |         | SPDX identifier where there is one, from songs.csv
+    source_path    | text  |         | the file as dropped in, relative to the dataset when it lies inside
+    source_sha256  | text  |         | SHA-256 of that file's bytes
+    sample_rate    | int   | Hz      | of dry, after resampling
+    frames         | int   | samples | length of dry
+    channels       | int   |         | of dry
+    duration_s     | float | s       | frames / sample_rate
+    peak_dbfs      | float | dB      | largest sample of dry, re full scale
+    true_peak_dbtp | float | dB      | largest value of the waveform between samples (BS.1770-5, annex 2)
+    rms_dbfs       | float | dB      | root mean square of dry over all channels, re full scale
+    crest_db       | float | dB      | peak_dbfs - rms_dbfs
+    loudness_lufs  | float | LUFS    | integrated loudness of dry (BS.1770, gated); null below 0.4 s
+    dc_offset      | float |         | largest mean of a channel, as a fraction of full scale
+    clipped_runs   | int   |         | flat tops of 4 samples or more in the source
+    dry_path       | text  |         | what is sent, before the boost; null for a quarantined song
+    dry_sha256     | text  |         | of the PCM of dry (int32, little-endian)
+    dry_gain_db    | float | dB      | gain from source to dry that normalisation applied
+    status         | text  |         | accepted or quarantined
+    reasons        | texts |         | why a song is quarantined
+""")
+
+SETTINGS_BEFORE = _columns("""
+    setting_id | text |  | id, made of the positions of the varied controls
+    origin     | text |  | grid or random
+""")
+SETTINGS_AFTER = _columns("""
+    visit_order         | int |  | place in the plan, from 0
+    moves_from_previous | int |  | controls to turn when coming from the setting before
+""")
+
+TAKES = _columns("""
+    take_id                | text  |         | id of this attempt
+    song_id                | text  |         | what was played
+    setting_id             | text  |         | where the knobs stood
+    unit_id                | text  |         | make, model and serial of the unit
+    session_id             | text  |         | run of the daemon that made it; null while planned
+    attempt                | int   |         | 1, 2, ... for the same song and setting
+    sequence               | int   |         | place in the plan, the same for all attempts
+    status                 | text  |         | planned, accepted, rejected or superseded
+    reasons                | texts |         | reason codes of every alarm
+    wet_path               | text  |         | the accepted audio, relative to the dataset
+    wet_sha256             | text  |         | of the PCM of wet (int32, little-endian)
+    sample_rate            | int   | Hz      | of wet
+    frames                 | int   | samples | of wet; equals frames of dry
+    channels               | int   |         | of wet
+    started_at             | time  | UTC     | when the take began
+    elapsed_s              | float | s       | from its first to its last sample on the monotonic clock
+    latency_samples        | float | samples | measured by the probe before the song; positive: wet lags dry
+    latency_std_samples    | float | samples | standard deviation of latency_samples
+    integer_shift_samples  | int   | samples | how far wet was moved; the fraction stays in the audio
+    drift_samples          | float | samples | latency after the song minus latency before it
+    xruns                  | int   |         | callbacks that the driver flagged during the take
+    peak_dbfs              | float | dB      | largest sample of wet, re full scale
+    clipped_runs           | int   |         | flat tops at the converter's limit, 4 samples or more
+    noise_floor_dbfs       | float | dB      | RMS of the silence before the probe, at the return
+    hum_dbfs               | float | dB      | mains hum in the same silence
+    static_gain_db         | float | dB      | gain of the below-threshold probe, send to return, staging removed
+    channel_imbalance_db   | float | dB      | that gain, left minus right
+    gain_reduction_mean_db | float | dB      | level lost against static_gain_db, 100 ms windows, mean
+    gain_reduction_max_db  | float | dB      | the same, largest window
+    loudness_lufs          | float | LUFS    | integrated loudness of wet
+    previous_take_id       | text  |         | the take before it in the same unbroken stream
+    override_reason        | text  |         | why a person accepted it against an alarm, and who
+""")
+
+SESSIONS = _columns("""
+    session_id         | text  |      | id of one run of the daemon
+    device             | text  |      | the audio interface as the user names it
+    host_api           | text  |      | audio system below it
+    sample_rate        | int   | Hz   | of the stream
+    block_size         | int   | samples | frames per callback
+    sends              | text  |      | channels to the unit
+    returns            | text  |      | channels from the unit
+    loopback_send      | int   |      | send wired straight to a return; null without one
+    loopback_return    | int   |      | its return
+    unit_make          | text  |      | maker of the unit
+    unit_model         | text  |      | model of the unit
+    unit_serial        | text  |      | serial of the unit
+    dbu_at_0dbfs_out   | float | dBu  | level at the unit's input for digital full scale; null until calibrated
+    dbu_at_0dbfs_in    | float | dBu  | level at the return that reads full scale; null until calibrated
+    send_boost_db      | float | dB   | digital boost of dry before the converter
+    return_trim_db     | float | dB   | digital trim of the return before it is stored
+    operator           | text  |      | who was at the rack
+    plan_sha256        | text  |      | hash of the plan that was carried out
+    buscomp_version    | text  |      | version of this software
+    started_at         | time  | UTC  | begin of the run
+    ended_at           | time  | UTC  | end of the run; null after a crash
+""")
+
+FINGERPRINTS = _columns("""
+    setting_id         | text  |    | the setting that the plan asks for
+    session_id         | text  |    | run in which it was probed
+    verdict            | text  |    | match, mismatch or unknown
+    nearest_setting_id | text  |    | the setting it looks most like
+    distance           | float | dB | to the reference of setting_id
+    margin             | float | dB | distance to the second nearest minus distance to the nearest
+    features           | texts |    | what was measured, as name=value
+""")
+
+ANNOTATIONS = _columns("""
+    song_id             | text  |     | what is described
+    tempo_bpm           | float | BPM | one global value
+    tempo_confidence    | float |     | 0 to 1, from the evidence
+    tempo_backend       | text  |     | what measured it
+    tempo_version       | text  |     | its version
+    key                 | text  |     | tonic, space, major or minor, as in mir_eval: C# major
+    key_confidence      | float |     | 0 to 1, from the evidence
+    key_backend         | text  |     | what measured it
+    key_version         | text  |     | its version
+    genres              | texts |     | null when no backend ran
+    genres_backend      | text  |     | what named them
+    genres_version      | text  |     | its version
+    instruments         | texts |     | null when no backend ran
+    instruments_backend | text  |     | what named them
+    instruments_version | text  |     | its version
+""")
+
+SEGMENTS = _columns("""
+    song_id | text  |   | what is described
+    segment | int   |   | 0, 1, ... within the song
+    start_s | float | s | begin of the segment
+    end_s   | float | s | end of the segment
+    caption | text  |   | free text of an audio-language model
+    tags    | texts |   | labels with weak evidence
+""")
+
+SPLIT_TABLE = _columns("""
+    song_id    | text |  | one song
+    setting_id | text |  | one setting
+    split      | text |  | train, validation, test_seen, test_unseen or unused
+""")
+
+RESULTS = _columns("""
+    model               | text  |    | name in the registry, or of a baseline
+    conditioning        | text  |    | how the model sees the controls
+    params              | int   |    | trainable parameters
+    checkpoint          | text  |    | where the model came from; null for a baseline
+    split               | text  |    | the test split
+    takes               | int   |    | how many takes the figures are a mean of
+    l1                  | float |    | mean absolute error on the stored scale; the same as mae, under the papers' name
+    mae                 | float |    | mean absolute error
+    mse                 | float |    | mean square error
+    esr                 | float |    | error energy over target energy, per take
+    esr_dc              | float |    | esr after pre-emphasis plus the DC term
+    mstft               | float |    | multi-resolution STFT distance, per take
+    lufs_difference_db  | float | dB | absolute difference of integrated loudness
+    frechet_distance    | float |    | between embeddings of output and target
+    frechet_embedding   | text  |    | the embedding's name
+    gain_trace_rmse_db  | float | dB | error of the gain over time, 10 ms windows
+""")
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "songs": SONGS,
+    "settings": SETTINGS_BEFORE + SETTINGS_AFTER,
+    "takes": TAKES,
+    "sessions": SESSIONS,
+    "fingerprints": FINGERPRINTS,
+    "annotations": ANNOTATIONS,
+    "segments": SEGMENTS,
+    "splits": SPLIT_TABLE,
+    "results": RESULTS,
+}
+
+
+def setting_columns(unit: Unit) -> tuple[Column, ...]:
+    """The columns of `settings` for one unit: one per control, and one more where a control has `auto`."""
+    controls = []
+    for name, control in unit.controls.items():
+        held = " (held)" if control.held is not None else ""
+        controls.append(Column(name, control.column_type, control.unit, control.meaning + held))
+        if control.has_auto:
+            controls.append(
+                Column(auto_column(name), "bool", "", f"{control.label} stands at AUTO; {name} is null then")
+            )
+    return SETTINGS_BEFORE + tuple(controls) + SETTINGS_AFTER
+
+
+def arrow_schema(table: str, columns: tuple[Column, ...] | None = None) -> pa.Schema:
+    """The pyarrow schema of `table`, with unit and meaning on each field and the versions on the whole."""
+    fields = [
+        pa.field(c.name, TYPES[c.type], metadata={"unit": c.unit, "meaning": c.meaning})
+        for c in (columns or TABLES[table])
+    ]
+    return pa.schema(
+        fields,
+        metadata={"buscomp_table": table, "buscomp_schema_version": SCHEMA_VERSION, "buscomp_version": version()},
+    )
+
+
+@cache
+def column_names(table: str) -> tuple[str, ...]:
+    """Names of a table's fixed columns, in order."""
+    return tuple(column.name for column in TABLES[table])

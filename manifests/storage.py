@@ -1,0 +1,81 @@
+"""Files that are either whole or absent, whatever happens while they are written.
+
+Order of every write: temporary name beside the target, contents, fsync, rename, fsync of the folder. Full disks
+come out as `DiskFull`, and the temporary file is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import DiskFull
+
+TEMPORARY_SUFFIX = ".partial"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and deletions in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the contents of `path` durable."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Call `write(temporary_path)`, then put the result at `path` in one durable step.
+
+    On any failure `path` is as it was before and nothing is left beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    try:
+        with full_disk_named(path):
+            write(temporary)
+            sync_file(temporary)
+            os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
+    """Turn "no space left" into `DiskFull`. libsndfile reports it without errno, so free space is asked as well."""
+    try:
+        yield
+    except Exception as error:
+        no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        silent_library = (
+            type(error).__name__ == "LibsndfileError" and shutil.disk_usage(path.parent).free < needed_bytes
+        )
+        if no_space or silent_library:
+            raise DiskFull(
+                f"disk full while writing {path.name}", mend="free some space and run the command again"
+            ) from error
+        raise
+
+
+def require_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """`DiskFull` unless `needed_bytes` are free where `folder` is."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise DiskFull(
+            f"{what} needs {needed_bytes / 1e6:.1f} MB of free disk, {free / 1e6:.1f} MB are left",
+            mend="free some space and run the command again",
+        )

@@ -1,0 +1,79 @@
+"""Parquet manifests: read with checks, written whole or not at all. None of them is the record of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import DatasetError
+from .schema import SCHEMA_VERSION, Column, arrow_schema
+from .storage import write_whole
+
+
+def write_table(
+    path: Path, table: str, rows: Iterable[Mapping[str, Any]], columns: tuple[Column, ...] | None = None
+) -> None:
+    """Write `rows` as the manifest `table` at `path`. A key that is no column is an error; a missing one is null."""
+    schema = arrow_schema(table, columns)
+    names = schema.names
+    complete = []
+    for row in rows:
+        if unknown := set(row) - set(names):
+            raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
+        complete.append({name: row.get(name) for name in names})
+    arrow = pa.Table.from_pylist(complete, schema=schema)
+    write_whole(path, lambda temporary: pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True))
+
+
+def read_arrow(path: Path, table: str) -> pa.Table:
+    """The manifest at `path`; `DatasetError` when it is damaged, of another table or of a newer schema."""
+    try:
+        arrow = pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise DatasetError(f"{path.name} does not exist yet", mend=MADE_BY[table]) from None
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{path.name} is damaged ({error})", mend=REBUILT_BY[table]) from error
+    found = (arrow.schema.metadata or {}).get(b"buscomp_table", b"").decode()
+    if found != table:
+        raise DatasetError(f"{path.name} holds another table", got=found or "no buscomp table", allowed=table)
+    written = (arrow.schema.metadata or {}).get(b"buscomp_schema_version", b"").decode()
+    if written != SCHEMA_VERSION:
+        raise DatasetError(
+            f"{path.name} has another schema version", got=written, allowed=SCHEMA_VERSION, mend="update buscomp"
+        )
+    return arrow
+
+
+def read_table(path: Path, table: str) -> pd.DataFrame:
+    """The manifest at `path` as a pandas table."""
+    return read_arrow(path, table).to_pandas()
+
+
+def read_rows(path: Path, table: str) -> list[dict[str, Any]]:
+    """The manifest at `path` as dictionaries with plain Python values (null is None)."""
+    rows: list[dict[str, Any]] = read_arrow(path, table).to_pylist()
+    return rows
+
+
+MADE_BY = {
+    "songs": "type `buscomp catalog songs` first",
+    "settings": "type `buscomp capture` first",
+    "takes": "type `buscomp capture` first",
+    "sessions": "type `buscomp capture` first",
+    "fingerprints": "type `buscomp capture` first",
+    "annotations": "type `buscomp annotate` first",
+    "segments": "type `buscomp annotate` first",
+    "splits": "type `buscomp split` first",
+    "results": "type `buscomp evaluate` first",
+}
+REBUILT_BY = {
+    table: "type `buscomp verify --rebuild`"
+    if table in ("takes", "sessions", "settings")
+    else made.replace(" first", " again")
+    for table, made in MADE_BY.items()
+}

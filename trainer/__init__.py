@@ -1,0 +1,1 @@
+"""Floor 2: reference models, training, evaluation. torch lives only here."""
