@@ -4,7 +4,7 @@
     |-- UsageError          exit status 2: what was typed or written cannot be meant
     |-- DatasetError        a dataset's files or tables are not what they claim
     |-- DeviceError         the audio interface cannot be opened, or died
-    `-- DiskFull            no room for what comes next
+    `-- DiskFullError            no room for what comes next
 
 Every message says what, got, allowed and the mend, in one line:
 `grid.yaml:7: ratio must be a position of the unit, got 7 (allowed: 1.5, 2, 3, 4, 5, 10)`.
@@ -48,5 +48,5 @@ class DeviceError(BuscompError):
     """The audio interface cannot be opened, or it stopped answering."""
 
 
-class DiskFull(BuscompError):
+class DiskFullError(BuscompError):
     """There is no room on the disk for what comes next."""

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import DatasetError, DiskFull
+from .errors import DatasetError, DiskFullError
 from .schema import ACCEPTED, PLANNED, REJECTED, SESSIONS, SUPERSEDED, TAKES, Column
 
 Row = dict[str, Any]
@@ -27,7 +27,7 @@ def _create(table: str, columns: tuple[Column, ...], key: str, extra: str = "") 
 
 
 class Journal:
-    """Open journal of one dataset. Use it as a context manager; one writer at a time (the dataset's lock sees to it)."""
+    """Open journal of one dataset. Use it as a context manager; the dataset's lock allows one writer."""
 
     def __init__(self, path: Path):
         try:
@@ -180,7 +180,7 @@ class Journal:
             yield
         except sqlite3.OperationalError as error:
             if "full" in str(error) or "disk I/O" in str(error):
-                raise DiskFull(
+                raise DiskFullError(
                     "disk full while writing the journal", mend="free some space and run it again"
                 ) from error
             raise

@@ -1,7 +1,7 @@
 """Files that are either whole or absent, whatever happens while they are written.
 
 Order of every write: temporary name beside the target, contents, fsync, rename, fsync of the folder. Full disks
-come out as `DiskFull`, and the temporary file is gone.
+come out as `DiskFullError`, and the temporary file is gone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import DiskFull
+from .errors import DiskFullError
 
 TEMPORARY_SUFFIX = ".partial"
 
@@ -56,7 +56,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
-    """Turn "no space left" into `DiskFull`. libsndfile reports it without errno, so free space is asked as well."""
+    """Turn "no space left" into `DiskFullError`. libsndfile reports it without errno, so free space is asked as well."""
     try:
         yield
     except Exception as error:
@@ -65,17 +65,17 @@ def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
             type(error).__name__ == "LibsndfileError" and shutil.disk_usage(path.parent).free < needed_bytes
         )
         if no_space or silent_library:
-            raise DiskFull(
+            raise DiskFullError(
                 f"disk full while writing {path.name}", mend="free some space and run the command again"
             ) from error
         raise
 
 
 def require_space(folder: Path, needed_bytes: int, what: str) -> None:
-    """`DiskFull` unless `needed_bytes` are free where `folder` is."""
+    """`DiskFullError` unless `needed_bytes` are free where `folder` is."""
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
-        raise DiskFull(
+        raise DiskFullError(
             f"{what} needs {needed_bytes / 1e6:.1f} MB of free disk, {free / 1e6:.1f} MB are left",
             mend="free some space and run the command again",
         )
