@@ -1,0 +1,61 @@
+"""Writes docs/dataset.md from the schema: `python tests/make_dataset_page.py`. A test compares the two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buscomp.manifests.schema import SCHEMA_VERSION, TABLES, setting_columns
+from buscomp.manifests.unit import load_unit
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "dataset.md"
+ROWS = {
+    "songs": "song",
+    "settings": "setting; one column per control of the unit, here those of `ssl-500-bus`",
+    "takes": "attempt",
+    "sessions": "run of the daemon",
+    "fingerprints": "probe of a setting",
+    "annotations": "song",
+    "segments": "10 s of a song",
+    "splits": "song x setting",
+    "results": "model x test split",
+}
+HEAD = """# A dataset on disk
+
+```
+my-dataset/
+  songs/                             what you drop in (read only)
+  dry/<song_id>.flac                 exactly what is sent, before the +5 dB boost: 44.1 kHz, 24-bit, peak -12 dBFS
+  wet/<setting_id>/<song_id>.flac    accepted takes: same frames as dry, sample-aligned, after the -5 dB trim
+  attempts/<take_id>/                a rejected take: what came back, and why it does not count
+  manifests/*.parquet                the tables below; derived, can always be rebuilt
+  journal.sqlite                     the truth about takes
+  grid.yaml  unit.yaml               what was planned, on which unit
+  runs/<name>/                       trained models
+```
+
+Ids hold lower-case letters, digits, `_` and `-`, never a dot. Tables join on ids, never on row position. Paths are
+relative to the dataset and never leave it. A hash is the SHA-256 of the samples, not of the file:
+`hashlib.sha256(soundfile.read(path, dtype="int32")[0].tobytes()).hexdigest()`.
+
+Each Parquet file carries the schema version ({version}) and the writer's version in its metadata, and each column its
+unit and meaning. This page is written from the same source, `manifests/schema.py`.
+"""
+
+
+def page() -> str:
+    """The page as it should read."""
+    unit = load_unit(ROOT / "capture" / "ssl-500-bus.yaml")
+    parts = [HEAD.format(version=SCHEMA_VERSION)]
+    for table, columns in TABLES.items():
+        if table == "settings":
+            columns = setting_columns(unit)
+        parts.append(
+            f"\n## {table}\n\nOne row per {ROWS[table]}.\n\n| column | type | unit | meaning |\n|---|---|---|---|\n"
+        )
+        parts += [f"| {c.name} | {c.type} | {c.unit} | {c.meaning} |\n" for c in columns]
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
