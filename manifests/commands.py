@@ -13,16 +13,18 @@ from .console import dataset_option, json_option, progress, tell
 @click.command()
 @dataset_option
 @click.option("--rebuild", is_flag=True, help="First write settings, takes and sessions again from the journal.")
+@click.option("--retake", is_flag=True, help="Plan every take anew whose file is missing or corrupt.")
 @json_option
-def verify(dataset_path: Path, rebuild: bool, as_json: bool) -> None:
+def verify(dataset_path: Path, rebuild: bool, retake: bool, as_json: bool) -> None:
     """Check every file against the tables: missing, corrupt, unlisted.
 
-    Decodes and hashes all dry and accepted wet audio. Nothing is changed or deleted; `--rebuild` writes the
-    derived tables again from the journal. Exit status 1 when something is wrong.
+    Decodes and hashes all dry and accepted wet audio. No audio is changed or deleted. `--rebuild` writes the derived
+    tables again from the journal, `--retake` puts lost takes back into the plan. Exit status 1 when something is wrong.
 
     Example: buscomp verify --dataset my-dataset
     """
     from .dataset import open_dataset
+    from .integrity import plan_again
     from .integrity import verify as check
 
     dataset = open_dataset(dataset_path)
@@ -30,13 +32,18 @@ def verify(dataset_path: Path, rebuild: bool, as_json: bool) -> None:
         with dataset.lock(), dataset.journal() as journal:
             dataset.snapshot(journal)
     findings, checked = check(dataset, lambda files: progress(list(files), "verify"))
+    again = []
+    if retake:
+        with dataset.lock():
+            again = plan_again(dataset, findings)
     kinds = Counter(finding.kind for finding in findings)
     summary = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing wrong"
     tell(
         as_json,
-        {"checked_files": checked, "findings": [vars(finding) for finding in findings]},
+        {"checked_files": checked, "findings": [vars(finding) for finding in findings], "planned_again": again},
         *(f"{finding.kind:9} {finding.path}: {finding.detail}" for finding in findings),
         f"{checked} audio files decoded and hashed: {summary}.",
+        *([f"{len(again)} takes are planned anew: type `buscomp capture`."] if retake else []),
     )
     if findings:
         click.get_current_context().exit(1)

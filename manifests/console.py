@@ -42,7 +42,12 @@ def tell(as_json: bool, document: dict[str, Any], *lines: str) -> None:
 
 def note(text: str) -> None:
     """One line for the person watching, on standard error, so that `--json` output stays clean."""
-    click.echo(text, err=True)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)  # above a progress bar, not through it
+    else:
+        click.echo(text, err=True)
 
 
 def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
@@ -53,3 +58,21 @@ def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
 
     bar: Iterable[Item] = tqdm(items, desc=what, total=len(items) if isinstance(items, Sized) else None, leave=False)
     return bar
+
+
+def counter(what: str) -> Callable[[int], Callable[[], None]]:
+    """A bar for work that is not a list: `counter("capture")(total)` gives the function that counts one more."""
+
+    def start(total: int) -> Callable[[], None]:
+        if not sys.stderr.isatty():
+            return lambda: None
+        from tqdm import tqdm
+
+        bar = tqdm(total=total, desc=what, leave=False)
+
+        def count() -> None:
+            bar.update()
+
+        return count
+
+    return start

@@ -78,8 +78,12 @@ class Dataset:
     def table_path(self, table: str) -> Path:
         return self.root / "manifests" / f"{table}.parquet"
 
+    @property
+    def attempts_folder(self) -> Path:
+        return self.root / "attempts"
+
     def attempt_folder(self, take_id: str) -> Path:
-        return self.root / "attempts" / take_id
+        return self.attempts_folder / take_id
 
     @staticmethod
     def dry_path(song_id: str) -> str:

@@ -56,6 +56,16 @@ def verify(dataset: Dataset, progress: Callable[[Iterable[Any]], Iterable[Any]] 
     return findings, checked
 
 
+def plan_again(dataset: Dataset, findings: Iterable[Finding]) -> list[str]:
+    """Supersede every accepted take whose file is missing or corrupt and plan it anew; the new take_ids."""
+    reasons = {finding.path: f"{finding.kind}_file" for finding in findings if finding.kind in (MISSING, CORRUPT)}
+    with dataset.journal() as journal:
+        lost = [take for take in journal.takes() if take["status"] == ACCEPTED and take["wet_path"] in reasons]
+        planned = [journal.supersede(take["take_id"], reasons[take["wet_path"]]) for take in lost]
+        dataset.snapshot(journal)
+    return planned
+
+
 def _check_tables(dataset: Dataset) -> tuple[list[Finding], dict[str, list[dict[str, Any]]]]:
     findings, tables = [], {}
     for table in TABLES:

@@ -63,15 +63,19 @@ class Journal:
     # plan
 
     def plan(self, takes: Iterable[Mapping[str, Any]], facts: Mapping[str, str]) -> int:
-        """Add planned takes that are not there yet, and the plan's facts, in one step. How many were new."""
+        """Add first attempts for (song_id, setting_id, unit_id) in the order given, and the plan's facts, in one
+        step. What is already there keeps its place; what is new comes after it. How many were new."""
         with self._transaction():
-            before = self._db.total_changes
-            for take in takes:
-                self._insert("takes", TAKES, {**take, "attempt": 1, "status": PLANNED}, or_ignore=True)
-            added = self._db.total_changes - before
+            known = set(self._db.execute("SELECT song_id, setting_id FROM takes"))
+            (sequence,) = self._db.execute("SELECT COALESCE(MAX(sequence) + 1, 0) FROM takes").fetchone()
+            new = [take for take in takes if (take["song_id"], take["setting_id"]) not in known]
+            for place, take in enumerate(new, start=sequence):
+                row = {name: take[name] for name in ("song_id", "setting_id", "unit_id")}
+                row |= {"take_id": take_id_of(place, 1), "attempt": 1, "sequence": place, "status": PLANNED}
+                self._insert("takes", TAKES, row)
             for name, value in facts.items():
                 self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-        return added
+        return len(new)
 
     def planned(self) -> list[Row]:
         """Takes yet to do, in the order of the plan."""
@@ -88,24 +92,21 @@ class Journal:
     # outcome of a take
 
     def accept(self, take_id: str, measured: Mapping[str, Any]) -> None:
-        """The take's audio is durable and right. An older accepted attempt becomes superseded in the same step."""
+        """The take's audio is durable and right."""
         with self._transaction():
-            self._db.execute(
-                "UPDATE takes SET status = ? WHERE status = ? AND take_id != ? AND (song_id, setting_id) = "
-                "(SELECT song_id, setting_id FROM takes WHERE take_id = ?)",
-                (SUPERSEDED, ACCEPTED, take_id, take_id),
-            )
-            self._finish(take_id, ACCEPTED, measured)
+            self._finish(take_id, PLANNED, ACCEPTED, measured)
 
     def reject(self, take_id: str, measured: Mapping[str, Any]) -> str:
         """The take is not right (`reasons` in `measured`). Plans the next attempt in the same step; its take_id."""
         with self._transaction():
-            self._finish(take_id, REJECTED, measured)
+            self._finish(take_id, PLANNED, REJECTED, measured)
             return self._plan_again(take_id)
 
-    def redo(self, take_id: str) -> str:
-        """Plan a new attempt of an accepted take, which stays accepted until the new one is; the new take_id."""
+    def supersede(self, take_id: str, reason: str) -> str:
+        """The accepted take is of no use any more (its file is lost, say). Plans the next attempt in the same step;
+        its take_id."""
         with self._transaction():
+            self._finish(take_id, ACCEPTED, SUPERSEDED, {"reasons": [reason]})
             return self._plan_again(take_id)
 
     def _plan_again(self, take_id: str) -> str:
@@ -119,14 +120,14 @@ class Journal:
         self._insert("takes", TAKES, again)
         return str(again["take_id"])
 
-    def _finish(self, take_id: str, status: str, measured: Mapping[str, Any]) -> None:
-        values = _to_sql(TAKES, {**measured, "status": status})
+    def _finish(self, take_id: str, before: str, after: str, measured: Mapping[str, Any]) -> None:
+        values = _to_sql(TAKES, {**measured, "status": after})
         assignments = ", ".join(f"{name} = ?" for name in values)
         changed = self._db.execute(
-            f"UPDATE takes SET {assignments} WHERE take_id = ? AND status = ?", (*values.values(), take_id, PLANNED)
+            f"UPDATE takes SET {assignments} WHERE take_id = ? AND status = ?", (*values.values(), take_id, before)
         ).rowcount
         if changed != 1:
-            raise DatasetError(f"take {take_id} is not planned, so it cannot become {status}")
+            raise DatasetError(f"take {take_id} is not {before}, so it cannot become {after}")
 
     # sessions
 
@@ -148,13 +149,10 @@ class Journal:
 
     # below: how it is done
 
-    def _insert(self, table: str, columns: tuple[Column, ...], row: Mapping[str, Any], or_ignore: bool = False) -> None:
+    def _insert(self, table: str, columns: tuple[Column, ...], row: Mapping[str, Any]) -> None:
         values = _to_sql(columns, row)
         places = ", ".join("?" * len(values))
-        self._db.execute(
-            f"INSERT {'OR IGNORE ' if or_ignore else ''}INTO {table} ({', '.join(values)}) VALUES ({places})",
-            tuple(values.values()),
-        )
+        self._db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values()))
 
     def _rows(self, query: str, columns: tuple[Column, ...], *arguments: object) -> list[Row]:
         with self._errors_named():

@@ -24,8 +24,11 @@ Int32 = npt.NDArray[np.int32]
 
 
 def quantise(audio: npt.NDArray[np.floating]) -> Int32:
-    """Float audio as 24-bit samples in the upper bits of int32. Values beyond full scale are held at it."""
+    """Float audio as 24-bit samples in the upper bits of int32. Values beyond full scale are held at it; NaN is a
+    `ValueError`, since it would become a full-scale click."""
     scaled = np.rint(np.asarray(audio, np.float64) * FULL_SCALE)
+    if np.isnan(scaled).any():
+        raise ValueError("audio holds NaN")
     return (np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int32)) << 8
 
 
@@ -51,6 +54,8 @@ def write_wav(path: Path, pcm: Int32, sample_rate: int) -> None:
 
 def read_pcm(path: Path) -> tuple[Int32, int]:
     """Samples `(frames, channels)` as int32 and the sample rate. `DatasetError` if the file cannot be decoded whole."""
+    if not path.is_file():
+        raise DatasetError(f"{path.name} does not exist", mend="type `buscomp verify`")
     try:
         with soundfile.SoundFile(path) as file:
             if not 0 <= file.frames < 1 << 31:  # a FLAC that was never closed claims 2^63-1 frames

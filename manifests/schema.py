@@ -153,11 +153,12 @@ FINGERPRINTS = _columns("""
 
 ANNOTATIONS = _columns("""
     song_id             | text  |     | what is described
-    tempo_bpm           | float | BPM | one global value
+    dry_sha256          | text  |     | of the PCM that was listened to: another one in songs makes the row out of date
+    tempo_bpm           | float | BPM | one global value; null where nothing repeats
     tempo_confidence    | float |     | 0 to 1, from the evidence
     tempo_backend       | text  |     | what measured it
     tempo_version       | text  |     | its version
-    key                 | text  |     | tonic, space, major or minor, as in mir_eval: C# major
+    key                 | text  |     | tonic, space, major or minor, as in mir_eval: C# major; null without pitch
     key_confidence      | float |     | 0 to 1, from the evidence
     key_backend         | text  |     | what measured it
     key_version         | text  |     | its version

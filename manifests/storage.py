@@ -56,7 +56,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
-    """Turn "no space left" into `DiskFullError`. libsndfile reports it without errno, so free space is asked as well."""
+    """Turn "no space left" into `DiskFullError`. libsndfile gives no errno, so free space is asked as well."""
     try:
         yield
     except Exception as error:

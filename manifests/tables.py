@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import DatasetError
-from .schema import SCHEMA_VERSION, Column, arrow_schema
+from .schema import SCHEMA_VERSION, TYPES, Column, arrow_schema
 from .storage import write_whole
+
+MADE_WITH = b"buscomp_made_with"
+COLUMNS = b"buscomp_columns"  # Parquet has checksums for its pages, but none for the names and types in its footer
 
 
 def write_table(
-    path: Path, table: str, rows: Iterable[Mapping[str, Any]], columns: tuple[Column, ...] | None = None
+    path: Path,
+    table: str,
+    rows: Iterable[Mapping[str, Any]],
+    columns: tuple[Column, ...] | None = None,
+    made_with: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `rows` as the manifest `table` at `path`. A key that is no column is an error; a missing one is null."""
+    """Write `rows` as the manifest `table` at `path`. A key that is no column is an error; a missing one is null.
+
+    `made_with`: the choices that led to this table (a seed, a mode), kept in the file's metadata.
+    """
     schema = arrow_schema(table, columns)
     names = schema.names
+    ours = {MADE_WITH: json.dumps(dict(made_with or {})), COLUMNS: _described(schema)}
+    schema = schema.with_metadata({**schema.metadata, **ours})
     complete = []
     for row in rows:
         if unknown := set(row) - set(names):
@@ -34,19 +47,36 @@ def read_arrow(path: Path, table: str) -> pa.Table:
     """The manifest at `path`; `DatasetError` when it is damaged, of another table or of a newer schema."""
     try:
         arrow = pq.read_table(path, page_checksum_verification=True)
+        columns = _described(arrow.schema)
+        metadata = {key: value.decode() for key, value in (arrow.schema.metadata or {}).items()}
     except FileNotFoundError:
         raise DatasetError(f"{path.name} does not exist yet", mend=MADE_BY[table]) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path.name} is damaged ({error})", mend=REBUILT_BY[table]) from error
-    found = (arrow.schema.metadata or {}).get(b"buscomp_table", b"").decode()
+    found = metadata.get(b"buscomp_table")
     if found != table:
         raise DatasetError(f"{path.name} holds another table", got=found or "no buscomp table", allowed=table)
-    written = (arrow.schema.metadata or {}).get(b"buscomp_schema_version", b"").decode()
+    written = metadata.get(b"buscomp_schema_version")
     if written != SCHEMA_VERSION:
         raise DatasetError(
             f"{path.name} has another schema version", got=written, allowed=SCHEMA_VERSION, mend="update buscomp"
         )
+    if columns != metadata.get(COLUMNS):
+        raise DatasetError(f"{path.name} is damaged (names or types of columns)", mend=REBUILT_BY[table])
     return arrow
+
+
+def _described(schema: pa.Schema) -> str:
+    """Names and types of all columns: `song_id text, reasons texts`."""
+    return ", ".join(
+        f"{field.name} {next((k for k, t in TYPES.items() if t == field.type), field.type)}" for field in schema
+    )
+
+
+def read_made_with(path: Path, table: str) -> dict[str, Any]:
+    """The choices that led to the manifest at `path`; empty when none were noted."""
+    choices: dict[str, Any] = json.loads((read_arrow(path, table).schema.metadata or {}).get(MADE_WITH, b"{}"))
+    return choices
 
 
 def read_table(path: Path, table: str) -> pd.DataFrame:
@@ -76,4 +106,4 @@ REBUILT_BY = {
     if table in ("takes", "sessions", "settings")
     else made.replace(" first", " again")
     for table, made in MADE_BY.items()
-}
+} | {"annotations": "type `buscomp annotate --again`"}

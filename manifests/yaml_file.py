@@ -1,9 +1,10 @@
-"""Hand-written YAML, read safely: size-capped, no aliases, no tags, every mistake named with its line."""
+"""Hand-written YAML, read safely: size-capped, no aliases, no tags, no key twice, every mistake named with its line."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,13 +22,27 @@ class Strict(BaseModel):
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, which nobody needs here and a billion-laughs file does."""
+    """Safe YAML without aliases, which nobody needs here and a billion-laughs file does, and with every key once."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            here = self.get_event().start_mark
+            here = self.get_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed", here)
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands here twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # the 13th month, a number of 5000 digits
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
 def load_yaml(path: Path, model: type[Model]) -> Model:
@@ -52,6 +67,8 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UsageError(f"{path.name}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise UsageError(f"{path.name}: not valid YAML: nested too deeply") from None
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -63,6 +80,15 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         raise UsageError(
             f"{path.name}:{_line_of(node, location)}: {where + ': ' if where else ''}{message}", got=shown
         ) from None
+
+
+def line_of(path: Path, *location: int | str) -> str:
+    """`grid.yaml:7: `, where the keys and indices of `location` lead to in a document that `load_yaml` has read."""
+    loader = _PlainLoader(path.read_text(encoding="utf-8"))
+    try:
+        return f"{path.name}:{_line_of(loader.get_single_node(), location)}: "
+    finally:
+        loader.dispose()
 
 
 def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:

@@ -1,0 +1,31 @@
+"""Fixtures that every room's tests may ask for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from buscomp.manifests.dataset import Dataset
+from buscomp.tests import small_dataset
+
+
+@pytest.fixture(name="make_dataset")
+def make_dataset_fixture() -> Callable[..., Dataset]:
+    """`make_dataset(path, songs=3, settings=4, seconds=2.0)`: see `tests/small_dataset.py`."""
+    return small_dataset.make_dataset
+
+
+@pytest.fixture(scope="session")
+def whole_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A dataset of 3 songs x 4 settings of 1 s, shared by the whole session: read it, never write into it."""
+    return small_dataset.make_dataset(tmp_path_factory.mktemp("whole") / "dataset", seconds=1.0)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, whole_dataset: Dataset) -> Dataset:
+    """A copy of `whole_dataset`, free to be spoiled."""
+    shutil.copytree(whole_dataset.root, tmp_path / "dataset")
+    return Dataset(tmp_path / "dataset")

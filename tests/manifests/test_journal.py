@@ -1,0 +1,210 @@
+"""`manifests.journal`: the truth about takes survives what happens to the process and the disk."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from buscomp.manifests.errors import DatasetError, DiskFullError
+from buscomp.manifests.journal import Journal, take_id_of
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def plan(songs: int = 2, settings: int = 2) -> list[dict[str, str]]:
+    return [
+        {"song_id": f"song-{s}", "setting_id": f"thr-{n}", "unit_id": "unit"}
+        for n in range(settings)
+        for s in range(songs)
+    ]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def states(journal: Journal) -> dict[str, str]:
+    return {take["take_id"]: take["status"] for take in journal.takes()}
+
+
+def test_the_journal_writes_ahead_and_waits_for_the_disk(path: Path) -> None:
+    with Journal(path) as journal:
+        assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_a_plan_is_kept_in_its_order_and_planning_again_adds_only_what_is_new(path: Path) -> None:
+    with Journal(path) as journal:
+        assert journal.plan(plan(), {"grid_sha256": "abc"}) == 4
+        assert [(t["take_id"], t["song_id"], t["setting_id"]) for t in journal.planned()] == [
+            ("t000000-1", "song-0", "thr-0"),
+            ("t000001-1", "song-1", "thr-0"),
+            ("t000002-1", "song-0", "thr-1"),
+            ("t000003-1", "song-1", "thr-1"),
+        ]
+    with Journal(path) as journal:
+        assert journal.plan(plan(songs=3), {}) == 2
+        assert [t["song_id"] for t in journal.planned()][4:] == ["song-2", "song-2"]
+        assert journal.fact("grid_sha256") == "abc"
+        assert journal.fact("unheard_of") is None
+        journal.keep_fact("grid_sha256", "def")
+        assert journal.fact("grid_sha256") == "def"
+
+
+def test_accepting_stores_what_was_measured(path: Path) -> None:
+    measured = {"latency_samples": 137.25, "reasons": ["xrun_recorded"], "started_at": NOW, "xruns": 1}
+    with Journal(path) as journal:
+        journal.plan(plan(), {})
+        journal.accept("t000001-1", measured)
+    with Journal(path) as journal:
+        take = journal.takes()[1]
+        assert {name: take[name] for name in measured} == measured
+        assert journal.counts() == {"planned": 3, "accepted": 1}
+
+
+def test_rejecting_plans_the_next_attempt_at_the_same_place(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {})
+        assert journal.reject("t000001-1", {"reasons": ["clipped"]}) == "t000001-2"
+        assert journal.reject("t000001-2", {"reasons": ["clipped"]}) == "t000001-3" == take_id_of(1, 3)
+        assert [t["take_id"] for t in journal.planned()] == ["t000000-1", "t000001-3", "t000002-1", "t000003-1"]
+        third = journal.planned()[1]
+        assert (third["song_id"], third["setting_id"], third["attempt"], third["reasons"]) == (
+            "song-1",
+            "thr-0",
+            3,
+            None,
+        )
+
+
+def test_superseding_an_accepted_take_plans_it_anew(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(1, 1), {})
+        journal.accept("t000000-1", {"latency_samples": 1.5})
+        assert journal.supersede("t000000-1", "missing_file") == "t000000-2"
+        journal.accept("t000000-2", {})
+        assert states(journal) == {"t000000-1": "superseded", "t000000-2": "accepted"}
+        old = journal.takes()[0]
+        assert (old["reasons"], old["latency_samples"]) == (["missing_file"], 1.5)
+
+
+@pytest.mark.parametrize("before", ["accepted", "rejected", "superseded", "unheard-of"])
+def test_a_take_that_is_not_planned_cannot_be_accepted_or_rejected_and_nothing_changes(path: Path, before: str) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(1, 1), {})
+        if before == "rejected":
+            journal.reject("t000000-1", {})
+        elif before != "unheard-of":
+            journal.accept("t000000-1", {})
+        if before == "superseded":
+            journal.supersede("t000000-1", "x")
+        take_id = "t000000-9" if before == "unheard-of" else "t000000-1"
+        as_it_was = states(journal)
+        with pytest.raises(DatasetError, match=f"take {take_id} is not planned, so it cannot become accepted"):
+            journal.accept(take_id, {})
+        with pytest.raises(DatasetError, match="cannot become rejected"):
+            journal.reject(take_id, {})
+        if before != "accepted":
+            with pytest.raises(DatasetError, match="is not accepted, so it cannot become superseded"):
+                journal.supersede(take_id, "x")
+        assert states(journal) == as_it_was
+
+
+def test_a_measurement_without_a_column_changes_nothing(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(1, 1), {})
+        with pytest.raises(KeyError, match="no column latency_ms"):
+            journal.accept("t000000-1", {"latency_ms": 3})
+        assert states(journal) == {"t000000-1": "planned"}
+
+
+def test_sessions_begin_and_end(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.start_session({"session_id": "s1", "device": "virtual", "started_at": NOW})
+        assert journal.sessions()[0]["ended_at"] is None
+        journal.end_session("s1", NOW)
+        (session,) = journal.sessions()
+        assert (session["started_at"], session["ended_at"], session["device"]) == (NOW, NOW, "virtual")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from buscomp.manifests.journal import Journal
+
+with Journal(Path(sys.argv[1])) as journal:
+    for take in journal.planned():
+        if take["sequence"] % 3 == 0 and take["attempt"] == 1:
+            journal.reject(take["take_id"], {"reasons": ["test"]})
+        else:
+            journal.accept(take["take_id"], {"xruns": 0})
+        print(take["take_id"], flush=True)
+"""
+
+
+def test_kill_9_amid_writes_loses_nothing_that_was_told_and_leaves_the_journal_whole(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(100, 100), {})
+    told: set[str] = set()
+    for run in range(4):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            told.add(child.stdout.readline().strip())
+            time.sleep(0.02 * (run + 1))
+            child.send_signal(signal.SIGKILL)
+            told |= {line.strip() for line in child.stdout if line.endswith("\n")}
+        with Journal(path) as journal:
+            assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            takes = journal.takes()
+        done = {take["take_id"] for take in takes if take["status"] != "planned"}
+        assert told <= done
+        assert len(done - told) <= run + 1  # the one that was written but not told before each kill
+        places = {(take["song_id"], take["setting_id"]) for take in takes if take["status"] in ("planned", "accepted")}
+        assert len(places) == 10_000  # every place is planned or accepted, whatever else it also was
+        rejected = {(take["song_id"], take["setting_id"]) for take in takes if take["status"] == "rejected"}
+        assert len(takes) == 10_000 + len(rejected)
+    assert len(told) > 8
+
+
+def test_a_full_disk_is_named_and_everything_committed_is_still_there(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {})
+        (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+        journal._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(DiskFullError, match="disk full while writing the journal"):
+            journal.plan(plan(100, 100), {})
+        journal._db.execute(f"PRAGMA max_page_count = {1 << 30}")
+        assert journal.counts() == {"planned": 4}
+        assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert journal.plan(plan(10, 10), {}) == 96
+
+
+def test_a_file_that_is_no_journal_and_a_damaged_one_are_named(path: Path) -> None:
+    path.write_text("this is not SQLite, whatever its name says\n" * 100)
+    with pytest.raises(DatasetError, match=r"journal\.sqlite is damaged"):
+        Journal(path)
+
+
+def test_a_folder_that_cannot_hold_a_journal_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"journal\.sqlite cannot be opened"):
+        Journal(tmp_path / "gone" / "journal.sqlite")
+
+
+def test_a_second_writer_waits_for_the_first_and_a_reader_waits_for_nobody(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {})
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE takes SET xruns = 7")
+        assert journal.takes()[0]["xruns"] is None
+        other.execute("COMMIT")
+        other.close()
+        assert journal.takes()[0]["xruns"] == 7
