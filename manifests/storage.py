@@ -54,6 +54,15 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)
+
+
 @contextmanager
 def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
     """Turn "no space left" into `DiskFullError`. libsndfile gives no errno, so free space is asked as well."""

@@ -1,0 +1,125 @@
+"""Which audio device a capture runs on: device profiles, and how one device is found by its name.
+
+`--device NAME` is a device profile (`NAME.yaml` in the dataset, in the user's configuration folder, or shipped),
+else a part of the name that the system gives the device. Devices go by name, never by number: numbers change
+whenever something is plugged in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ..manifests.errors import DeviceError, UsageError
+from ..manifests.yaml_file import Strict, load_yaml
+from .profiles import find_profile, profile_names
+
+SEE_DEVICES = "type `buscomp devices`"
+Channel = Annotated[int, Field(ge=1, le=256)]
+
+
+class DeviceProfile(Strict):
+    """How an audio device is used: what `NAME.yaml` holds."""
+
+    kind: Literal["portaudio", "virtual"] = "portaudio"
+    match: str = ""  # part of the system's name of the device, in any case
+    host_api: str | None = None  # part of the audio system's name (JACK, ALSA, ASIO, Core Audio); null: any
+    sample_rate: int = Field(default=44100, ge=8000, le=192000)  # Hz
+    block_size: int = Field(default=1024, ge=16, le=16384)  # frames per callback
+    sends: tuple[Channel, ...] = Field(default=(1, 2), min_length=1)  # output channels to the unit, counted from 1
+    returns: tuple[Channel, ...] = Field(default=(1, 2), min_length=1)  # input channels from the unit
+    loopback_send: Channel | None = None  # an output wired straight to an input
+    loopback_return: Channel | None = None  # that input
+    dbu_at_0dbfs_out: float | None = None  # level at the unit's input for digital full scale; null until calibrated
+    dbu_at_0dbfs_in: float | None = None  # level at the return that reads full scale; null until calibrated
+    send_boost_db: float = 5.0  # digital boost of dry before the converter
+    return_trim_db: float = -5.0  # digital trim of the return before it is stored
+    max_latency_samples: int = Field(default=8192, ge=0, le=1 << 20)  # longest round trip that is looked for
+
+    # for kind: virtual
+    latency_samples: float = Field(default=137.37, ge=0)  # of the simulated converters
+    noise_dbfs: float = Field(default=-100.0, le=0)  # noise at the return, RMS
+    seed: int = 1  # of that noise
+
+    @model_validator(mode="after")
+    def _check(self) -> DeviceProfile:
+        if self.kind == "portaudio" and not self.match.strip():
+            raise ValueError("match must be a part of the device's name")
+        if len(set(self.sends)) != len(self.sends) or len(set(self.returns)) != len(self.returns):
+            raise ValueError("sends and returns must not name a channel twice")
+        if (self.loopback_send is None) != (self.loopback_return is None):
+            raise ValueError("loopback_send and loopback_return go together")
+        if self.loopback_send in self.sends or self.loopback_return in self.returns:
+            raise ValueError("the loopback pair must not use a channel of the unit")
+        return self
+
+
+@dataclass(frozen=True)
+class AudioDevice:
+    """One device as the system lists it."""
+
+    name: str
+    host_api: str
+    sends: int  # output channels
+    returns: int  # input channels
+    sample_rate: int  # Hz, its default
+
+
+def resolve_device(name: str, dataset_root: Path) -> tuple[str, DeviceProfile]:
+    """The device's name as the user gave it, and its profile.
+
+    A name without a profile gets the default profile of a PortAudio device whose name contains it; whether there is
+    one is found out when it is opened.
+    """
+    if not name.strip():
+        raise UsageError("the device must have a name", mend=SEE_DEVICES)
+    path = find_profile(name, dataset_root, "device", missing_ok=True)
+    if path is not None:
+        return name, load_yaml(path, DeviceProfile)
+    return name, DeviceProfile(match=name)
+
+
+def choose_device(devices: Sequence[AudioDevice], profile: DeviceProfile) -> int:
+    """Index of the one device that the profile means.
+
+    A device whose whole name is `match` wins over those that only contain it. `UsageError` when none or several are
+    left, `DeviceError` when it has too few channels.
+    """
+
+    def named(device: AudioDevice) -> str:
+        return f"{device.name} [{device.host_api}]"
+
+    wanted, host_api = profile.match.strip().lower(), (profile.host_api or "").lower()
+    reachable = [index for index, device in enumerate(devices) if host_api in device.host_api.lower()]
+    matching = [index for index in reachable if wanted in devices[index].name.lower()]
+    matching = [index for index in matching if devices[index].name.lower() == wanted] or matching
+    if not matching:
+        seen = ", ".join(named(device) for device in devices) or "none"
+        raise UsageError(
+            "no such audio device" + (f" under {profile.host_api}" if profile.host_api else ""),
+            got=profile.match,
+            allowed=f"profiles {', '.join(profile_names('device'))}; devices of this system: {seen}",
+            mend=SEE_DEVICES,
+        )
+    sends, returns = max(profile.sends), max(profile.returns)
+    wide = [index for index in matching if devices[index].sends >= sends and devices[index].returns >= returns]
+    if not wide:
+        device = devices[matching[0]]
+        raise DeviceError(
+            f"{named(device)} has too few channels",
+            got=f"{device.sends} out and {device.returns} in",
+            allowed=f"at least {sends} out and {returns} in",
+            mend=f"correct sends and returns in a device profile; {SEE_DEVICES}",
+        )
+    if len(wide) > 1:
+        raise UsageError(
+            "several audio devices have this name",
+            got=profile.match,
+            allowed=[named(devices[index]) for index in wide],
+            mend="write match and host_api of one of them into a device profile (NAME.yaml beside grid.yaml)",
+        )
+    return wide[0]
