@@ -39,6 +39,7 @@ class Reason(StrEnum):
     meaning: str
 
     FRAMES = "frames", "the recording has another length or channel count than what was sent"
+    NOT_FINITE = "not_finite", "the recording holds values that are infinite or not numbers"
     DEVICE_LOST = "device_lost", "the audio device stopped answering during the take"
     PROBE_NOT_FOUND = (
         "probe_not_found",

@@ -40,9 +40,9 @@ def plan(grid: str, dataset_path: Path, as_json: bool) -> None:
     chosen = load_grid(find_profile(grid, dataset.root, "grid"))
     unit = load_unit(chosen.unit_path(dataset.root))
     cataloged = dataset.table_path("songs").exists()
+    planned = make_plan(dataset.rows("songs") if cataloged else [], chosen, unit)
     if not cataloged:
         note("No catalog yet, so no song is counted: type `buscomp catalog songs` first for takes, hours and bytes.")
-    planned = make_plan(dataset.rows("songs") if cataloged else [], chosen, unit)
     summary = planned.summary()
     tell(
         as_json,
@@ -65,7 +65,7 @@ def _told(summary: dict[str, Any]) -> list[str]:
     ]
     if summary["takes"]:
         lines += [
-            f"Takes     {summary['takes']} = {summary['songs']} songs at each setting",
+            f"Takes     {summary['takes']} = songs x settings = {summary['songs']} x {grid + random}",
             f"Hours     {summary['hours']:.1f}, {summary['settling_hours']:.1f} of them silence in which the unit "
             "forgets the take before",
             f"Days      {summary['days_continuous']:.1f}, round the clock",

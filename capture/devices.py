@@ -11,7 +11,7 @@ from ..manifests.errors import DeviceError
 from .device import AudioDevice
 from .profiles import profile_names
 
-QUERY_LIMIT_S = 20.0
+QUERY_LIMIT_S = 10.0
 
 
 def list_devices() -> list[AudioDevice]:

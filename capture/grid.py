@@ -56,7 +56,7 @@ class Random(Strict):
 
     count: int = Field(default=0, ge=1)
     seed: int = 0
-    settings: tuple[dict[str, Position], ...] = ()
+    settings: tuple[dict[str, Position], ...] = Field(default=(), min_length=1)
     expect: int | None = None
 
     @model_validator(mode="after")
@@ -82,9 +82,13 @@ class Grid(Strict):
         return math.prod(len(positions) for positions in self.factors.values())
 
     def unit_path(self, dataset_root: Path) -> Path:
-        """The profile of the unit: the dataset's own `unit.yaml` if it has one, else what `unit` names."""
-        own = dataset_root / "unit.yaml"
-        return own if own.is_file() else find_profile(self.unit, dataset_root, "unit")
+        """The profile of the unit: the dataset's own `unit.yaml` if it has one, else the file that `unit` names from
+        where the grid lies, else the profile of that name."""
+        candidates = [dataset_root / "unit.yaml"]
+        if self._path and self.unit.endswith((".yaml", ".yml")):
+            candidates.append(self._path.parent / self.unit)
+        found = next((path for path in candidates if path.is_file()), None)
+        return found or find_profile(self.unit, dataset_root, "unit")
 
     def settings(self, unit: Unit) -> list[Setting]:
         """All settings on `unit`: the grid, then the random ones.
@@ -224,6 +228,8 @@ class Grid(Strict):
             raise UsageError(f"{self._at(*location)}no such control", got=name, allowed=unit.controls)
 
     def _position(self, unit: Unit, name: str, value: Position, *location: int | str) -> Position:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # so that a message shows 7 as it was written, not 7.0
         try:
             return unit.controls[name].position(value, name)
         except UsageError as error:

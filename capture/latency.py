@@ -49,7 +49,7 @@ def measure_latency(
     correlation = fft.irfft(product, size)[: search_frames + 1]
     whole = int(np.abs(correlation).argmax())
     sign = np.sign(correlation[whole])
-    if sign == 0:
+    if abs(sign) != 1:  # silence, or not a number
         return None
 
     padded = np.pad(heard, (GUARD_FRAMES, 2 * GUARD_FRAMES + len(sent)))

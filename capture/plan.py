@@ -17,7 +17,7 @@ from .order import move_cost_s, moves, visit_order
 from .settling import settle_s
 
 Row = dict[str, Any]
-OVERHEAD_S_PER_TAKE = 2.5  # probes before and after the song, and the gaps around them
+OVERHEAD_S_PER_TAKE = 1.8  # probes before and after the song, and the gaps around them
 FLAC_RATIO = 0.60  # of 24-bit PCM; music at -12 dBFS lies between 0.5 and 0.7
 BYTES_PER_SAMPLE = 3
 

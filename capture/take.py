@@ -41,7 +41,9 @@ def examine(
     returned, rate = recording.audio, layout.sample_rate
     measured: dict[str, Any] = {"sample_rate": rate, "xruns": len(recording.xrun_frames)}
     if returned.shape != (layout.frames, dry.shape[1]):
-        return Examined(None, measured, (Reason.FRAMES.value,))
+        return Examined(None, measured, _codes({Reason.FRAMES}))
+    if not np.isfinite(returned).all():
+        return Examined(None, measured, _codes({Reason.NOT_FINITE}))
     silence = returned[layout.noise_start : layout.head_start]
     measured |= {"noise_floor_dbfs": rms_dbfs(silence), "hum_dbfs": hum_dbfs(silence, rate)}
     measured["clipped_runs"] = checks.clipped_runs(returned)
@@ -103,20 +105,17 @@ def examine(
     if len(reduction_db):
         measured["gain_reduction_mean_db"] = float(reduction_db.mean())
         measured["gain_reduction_max_db"] = float(reduction_db.max())
-    correlation, side = checks.song_correlation(windows), checks.side_correlation(windows)
-    if Reason.LOST_SAMPLES in reasons or silent:
-        pass  # what is shifted or missing correlates with nothing
-    elif correlation is not None and correlation < checks.SAME_SONG:
-        reasons.add(Reason.WRONG_SONG)
-    elif side is not None and side < checks.SWAPPED:
-        reasons.add(Reason.CHANNEL_SWAP)
-
+    if not silent and Reason.LOST_SAMPLES not in reasons:  # what is missing or shifted correlates with nothing
+        reasons |= _identity(windows)
     if checks.lost_blocks(dry, song):
         reasons.add(Reason.LOST_BLOCK)
-    if recording.xrun_frames and not _proven_whole(
-        dry, song, latency_samples - shift, drift, [frame - start for frame in recording.xrun_frames], block_size,
-        from_db(measured["noise_floor_dbfs"]),
-    ):  # fmt: skip
+    flags = [frame - start for frame in recording.xrun_frames]
+    if flags and (
+        Reason.LOST_BLOCK in reasons
+        or drift is None
+        or abs(drift) > checks.PROVEN_SAMPLES
+        or _harmed(dry, song, latency_samples - shift, flags, block_size, from_db(measured["noise_floor_dbfs"]))
+    ):
         reasons.add(Reason.XRUN)
     return Examined(quantise(wet), measured, _codes(reasons))
 
@@ -156,23 +155,23 @@ def _combined(latencies: list[Latency | None]) -> tuple[float, float] | None:
     return mean, float(weights.sum() ** -0.5)
 
 
-def _proven_whole(
-    dry: Float32,
-    song: Float32,
-    fraction: float,
-    drift: float | None,
-    flags: list[int],
-    block_size: int,
-    noise_rms: float,
-) -> bool:
-    """Whether the driver's flags did no harm: a JACK server in synchronous mode raises them on exact takes."""
-    if drift is None or abs(drift) > checks.PROVEN_SAMPLES:
-        return False
-    near = [flag for flag in flags if -(checks.FLAGGED_BLOCKS + 1) * block_size < flag < len(dry) + 4 * block_size]
+def _identity(windows: checks.Windows) -> set[Reason]:
+    """Whether it is this song, and its channels are where they were."""
+    correlation, side = checks.song_correlation(windows), checks.side_correlation(windows)
+    if correlation is not None and correlation < checks.SAME_SONG:
+        return {Reason.WRONG_SONG}
+    return {Reason.CHANNEL_SWAP} if side is not None and side < checks.SWAPPED else set()
+
+
+def _harmed(dry: Float32, song: Float32, fraction: float, flags: list[int], block_size: int, noise_rms: float) -> bool:
+    """Whether the song is damaged near one of the driver's flags. A JACK server in synchronous mode raises them on
+    takes that are exact, so a flag alone proves nothing."""
+    reach = (checks.FLAGGED_BLOCKS + 1) * block_size
+    near = [flag for flag in flags if -reach < flag < len(dry) + reach]
     if not near:
-        return True
+        return False
     residual = checks.local_residual(delay_by_fraction(dry, fraction), song, noise_rms)
-    return not checks.damaged_near(residual, near, block_size)
+    return checks.damaged_near(residual, near, block_size)
 
 
 def _codes(reasons: set[Reason]) -> tuple[str, ...]:

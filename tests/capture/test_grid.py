@@ -164,6 +164,22 @@ def test_a_smaller_draw_is_the_head_of_a_larger_one(seed: int, small: int) -> No
     assert few == many[: len(few)]
 
 
+def test_the_unit_is_the_datasets_own_then_a_file_beside_the_grid_then_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "grids" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text("unit: units/mine.yaml\nfactors: {mode: [limit]}\nexpect: 1\n")
+    grid = load_grid(path)
+    with pytest.raises(UsageError, match=r"no such unit profile, got units/mine.yaml \(allowed: ssl-500-bus, la-2a\)"):
+        grid.unit_path(tmp_path)
+    beside = tmp_path / "grids" / "units" / "mine.yaml"
+    beside.parent.mkdir()
+    beside.touch()
+    assert grid.unit_path(tmp_path) == beside
+    (tmp_path / "unit.yaml").touch()
+    assert grid.unit_path(tmp_path) == tmp_path / "unit.yaml"
+    assert grid_of(expect=2).unit_path(NOWHERE).name == "la-2a.yaml"
+
+
 PRINTED = """unit: ssl-500-bus
 factors:
   threshold_db: [-28, -24, -20, -16]
@@ -194,7 +210,7 @@ def test_the_printed_factors_without_a_rule_are_192_and_the_message_says_so(tmp_
 MISTAKES = {
     "a ratio the unit lacks": (
         ("ratio: [2, 4, 10]", "ratio: [2, 7, 10]"),
-        "grid.yaml:6: ratio must be a position of the unit, got 7.0 (allowed: 1.5, 2, 3, 4, 5, 10)",
+        "grid.yaml:6: ratio must be a position of the unit, got 7 (allowed: 1.5, 2, 3, 4, 5, 10)",
     ),
     "a control the unit lacks": (("ratio:", "knee_db:"), "grid.yaml:6: no such control, got knee_db (allowed: thres"),
     "a position twice": (("[2, 4, 10]", "[2, 4, 4.0]"), "grid.yaml:6: ratio has a position twice, got 2, 4, 4"),
@@ -209,6 +225,10 @@ MISTAKES = {
     "a rule for no level": (
         ("expect: 144", "expect: 144\nexclude:\n- match:\n    ratio: 5"),
         "grid.yaml:10: ratio is not at this position in the grid, got 5 (allowed: 2, 4, 10)",
+    ),
+    "an empty list": (
+        ("expect: 144", "expect: 192\nrandom:\n  settings: []"),
+        "grid.yaml:9: random.settings: Tuple should have at least 1 item",
     ),
     "half a rule": (
         ("expect: 144", "expect: 144\nexclude:\n- {index_sum: [ratio], modulo: 4}"),
@@ -243,7 +263,7 @@ MISTAKES = {
     ),
     "a random setting between two dots": (
         ("expect: 144", "expect: 192\nrandom:\n  settings:\n  - {threshold_db: -27}"),
-        "grid.yaml:10: threshold_db must be a position of the unit, got -27.0 (allowed: -40, ",
+        "grid.yaml:10: threshold_db must be a position of the unit, got -27 (allowed: -40, ",
     ),
 }
 
