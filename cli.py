@@ -126,8 +126,11 @@ def demo(folder: Path, train_seconds: float) -> None:
 
     Example: buscomp demo
     """
-    from .curation.demo_songs import render_demo_songs
+    from .curation.demo_songs import DEMO_SONGS, render_demo_songs
 
+    ours = {f"{song.name}.wav" for song in DEMO_SONGS} | {"songs.csv"}
+    if theirs := sorted({path.name for path in (folder / "songs").glob("*")} - ours):
+        raise UsageError("the demo needs a folder of its own", got=f"{folder}/songs with {theirs[0]}")
     began = time.monotonic()
     click.echo(f"Rendering eight original songs into {folder}/songs")
     render_demo_songs(folder / "songs")

@@ -1,0 +1,42 @@
+"""The main job, as a newcomer runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import buscomp
+
+COMMAND = [sys.executable, "-m", "buscomp", "demo", "demo", "--train-seconds", "20"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_goes_the_whole_way_without_a_sound_card_and_beats_the_trivial_baselines(tmp_path: Path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BUSCOMP", "JACK"))}
+    result = subprocess.run(COMMAND, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=800)
+    assert result.returncode == 0, result.stderr[-4000:]
+
+    dataset = buscomp.open_dataset(tmp_path / "demo")
+    assert len(dataset.songs) == 8
+    assert set(dataset.takes["status"]) == {"accepted"}
+    assert len(dataset.takes) == 8 * len(dataset.settings)
+    assert dataset.annotations["tempo_bpm"].notna().all()
+
+    results = dataset.rows("results")
+    for split in ("test_seen", "test_unseen"):
+        esr = {row["model"]: row["esr"] for row in results if row["split"] == split}
+        model = esr.pop("s4-4-4")
+        assert len(esr) == 2, f"beside two baselines: {esr}"
+        assert np.isfinite(model)
+        assert model < 0.5 * min(esr.values()), f"{split}: {model} against {esr}"
+
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert page.count("<svg") + page.count("data:image/png") >= 4
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "buscomp capture --device fireface --grid grid.yaml" in result.stdout, "it ends with what to type next"
