@@ -59,7 +59,7 @@ class Reason(StrEnum):
     CLIPPED_RETURN = "clipped_return", "4 samples or more in a row at full scale (0.9999) at the return"
     SILENT_RETURN = (
         "silent_return",
-        "a channel is 40 dB under what dry and probe predict, or under -90 dBFS where dry is above -60 dBFS",
+        "a channel is under -90 dBFS, or 40 dB under what dry and probe predict, where dry is above -60 dBFS",
     )
     WRONG_SONG = "wrong_song", "wet is not this song: median correlation with dry over 100 ms windows under 0.5"
     POLARITY = "polarity", "the probe came back with the opposite sign on a channel"
@@ -138,14 +138,13 @@ def clipped_runs(returned: Float32) -> int:
     return runs
 
 
-def silent_channels(dry: Float32, returned: Float32, predicted_gain_db: Iterable[float]) -> list[int]:
-    """Channels on which the song did not come back. `predicted_gain_db`: dry to return, per channel, uncompressed."""
+def silent_channels(dry: Float32, returned: Float32, gain_db: float) -> list[int]:
+    """Channels on which the song did not come back. `gain_db`: dry to return, uncompressed, of the louder channel."""
     silent = []
-    for channel, gain_db in enumerate(predicted_gain_db):
+    for channel in range(dry.shape[1]):
         sent_dbfs, got_dbfs = rms_dbfs(dry[:, channel]), rms_dbfs(returned[:, channel])
-        if sent_dbfs > ACTIVE_DBFS and (
-            got_dbfs < sent_dbfs + gain_db - SILENT_BELOW_PREDICTED_DB or got_dbfs < SILENT_DBFS
-        ):
+        least_dbfs = max(SILENT_DBFS, sent_dbfs + gain_db - SILENT_BELOW_PREDICTED_DB)
+        if sent_dbfs > ACTIVE_DBFS and got_dbfs < least_dbfs:
             silent.append(channel)
     return silent
 

@@ -55,7 +55,7 @@ def examine(
     if latency is None:
         reasons.add(Reason.PROBE_NOT_FOUND)
         song = returned[layout.song_start :]
-        if checks.silent_channels(dry, song, [-np.inf] * dry.shape[1]):
+        if checks.silent_channels(dry, song, -np.inf):
             reasons.add(Reason.SILENT_RETURN)
         return Examined(None, measured, _codes(reasons))
     latency_samples, latency_std_samples = latency
@@ -79,7 +79,7 @@ def examine(
     measured["static_gain_db"] = static_gain_db
     if len(found_db) == 2:
         measured["channel_imbalance_db"] = gains_db[0] - gains_db[1]
-    silent = checks.silent_channels(dry, song, [gain_db + staging.send_boost_db for gain_db in gains_db])
+    silent = checks.silent_channels(dry, song, max(gains_db) + staging.send_boost_db)
     if silent:
         reasons.add(Reason.SILENT_RETURN)
     if any(head is None and channel not in silent for channel, head in enumerate(heads)):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from buscomp.capture.probe import PROBE_PEAK_DBFS, make_probe
-from buscomp.capture.profiles import load_unit_profile
 from buscomp.capture.simulator import KNEE_DB, compress
+from buscomp.manifests.unit import load_unit
+
+UNIT_PATH = Path(__file__).parents[2] / "capture" / "ssl-500-bus.yaml"
 
 
 @pytest.mark.parametrize("sample_rate", [44_100, 48_000, 96_000])
@@ -28,7 +32,7 @@ def test_probe_sweeps_from_20_hz_to_20_khz_by_equal_octaves():
 
 
 def test_probe_is_under_the_lowest_threshold_of_the_shipped_unit_and_passes_it_untouched():
-    lowest_db = min(load_unit_profile("ssl-500-bus").controls["threshold_db"].numbers)
+    lowest_db = min(load_unit(UNIT_PATH).controls["threshold_db"].numbers)
     assert lowest_db - KNEE_DB / 2 > PROBE_PEAK_DBFS
     probe = np.repeat(make_probe(44_100)[:, None], 2, axis=1)
     output, _ = compress(probe, 44_100, threshold_db=lowest_db, ratio=10, attack_ms=0.1, release_s=0.1)

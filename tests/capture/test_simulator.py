@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from buscomp.capture.simulator import AUTO_FAST_S, AUTO_SLOW_S, compress, rested
 from buscomp.tests.capture_music import song
 
 RATE = 44_100
-USUAL = {"threshold_db": -28.0, "ratio": 4.0, "attack_ms": 1.0, "release_s": 0.2}
+USUAL: dict[str, Any] = {"threshold_db": -28.0, "ratio": 4.0, "attack_ms": 1.0, "release_s": 0.2}
 
 
 def square(level_dbfs: float, seconds: float) -> np.ndarray:
@@ -99,7 +101,7 @@ def test_every_knob_takes_more_away_from_music_at_each_position(knob, positions)
 
 
 def test_louder_channel_governs_both_and_make_up_is_a_plain_gain():
-    audio = square(-10, 0.3) * np.float32([1, 0.01])
+    audio = square(-10, 0.3) * np.array([1, 0.01], np.float32)
     output, gain_db = compress(audio, RATE, **USUAL)
     louder_alone, _ = compress(audio[:, :1], RATE, **USUAL)
     assert np.array_equal(output[:, 0], louder_alone[:, 0])

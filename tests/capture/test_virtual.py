@@ -64,7 +64,7 @@ def test_bypass_keeps_make_up_in_circuit_and_converters_clip_at_full_scale():
     got = interface.play_and_record(send).audio
     assert got[100:] == pytest.approx(send[:-100] * 10 ** (5 / 20), abs=2e-6)
     interface.turn(KNOBS | {"engaged": False, "makeup_db": 15})
-    loud = interface.play_and_record(np.repeat(np.float32([[0.5], [-0.5]]), 500, axis=0).repeat(2, axis=1)).audio
+    loud = interface.play_and_record(np.array([[0.5], [-0.5]], np.float32).repeat(500, axis=0).repeat(2, axis=1)).audio
     assert loud.max() == np.float32(1 - 2**-23)
     assert loud.min() == -1
 
