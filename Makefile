@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= train,report,test
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/buscomp demo
@@ -17,9 +17,6 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: $(VENV)/installed
-	$(BIN)/python -m pytest tests/benchmarks -q -s --override-ini addopts=--import-mode=importlib
 
 # torch first, at the pinned version: anything that depends on torch then finds it and fetches no other build.
 $(VENV)/installed: pyproject.toml constraints.txt

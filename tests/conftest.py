@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from buscomp.manifests.dataset import Dataset
 from buscomp.tests import small_dataset
+
+# A loaded machine is slow, not wrong; and failing examples are printed, so no folder need remember them.
+settings.register_profile("buscomp", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("buscomp")
 
 
 @pytest.fixture(name="make_dataset")

@@ -126,6 +126,16 @@ def test_a_measurement_without_a_column_changes_nothing(path: Path) -> None:
         assert states(journal) == {"t000000-1": "planned"}
 
 
+def test_a_plan_that_breaks_halfway_leaves_nothing_behind(path: Path) -> None:
+    takes = plan()
+    del takes[2]["unit_id"]
+    with Journal(path) as journal:
+        with pytest.raises(KeyError, match="unit_id"):
+            journal.plan(takes, {"grid_sha256": "abc"})
+        assert journal.takes() == []
+        assert journal.plan(plan(), {}) == 4
+
+
 def test_sessions_begin_and_end(path: Path) -> None:
     with Journal(path) as journal:
         journal.start_session({"session_id": "s1", "device": "virtual", "started_at": NOW})

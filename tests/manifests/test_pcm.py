@@ -91,6 +91,16 @@ def test_a_flac_that_was_never_closed_is_refused_before_memory_is_taken(tmp_path
         read_pcm(path)
 
 
+def test_a_flac_that_claims_more_frames_than_it_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    write_flac(path, quantise(np.zeros((100, 2))), 44_100)
+    raw = bytearray(path.read_bytes())
+    raw[25] += 100
+    path.write_bytes(raw)
+    with pytest.raises(DatasetError, match=r"a\.flac"):
+        read_pcm(path)
+
+
 def test_a_text_file_and_a_missing_one_are_dataset_errors_that_name_them(tmp_path: Path) -> None:
     (tmp_path / "song.wav").write_text("this is no audio\n" * 100)
     with pytest.raises(DatasetError, match=r"song\.wav cannot be decoded"):

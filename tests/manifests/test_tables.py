@@ -73,7 +73,7 @@ def test_the_choices_that_led_to_a_table_stand_in_it(tmp_path: Path) -> None:
     assert read_made_with(tmp_path / "splits.parquet", "splits") == {}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(place=st.integers(min_value=0), mask=st.integers(1, 255))
 def test_one_flipped_byte_anywhere_is_named_or_harmless(path: Path, place: int, mask: int) -> None:
     data = bytearray(path.read_bytes())
@@ -85,7 +85,6 @@ def test_one_flipped_byte_anywhere_is_named_or_harmless(path: Path, place: int, 
     assert rows == read_rows(path, "takes")
 
 
-@settings(deadline=None, max_examples=100)
 @given(length=st.integers(min_value=0))
 def test_a_table_cut_short_anywhere_is_damaged(path: Path, length: int) -> None:
     data = path.read_bytes()

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -84,7 +84,6 @@ def test_a_missing_file_and_a_folder_are_usage_errors(tmp_path: Path) -> None:
         load_yaml(tmp_path, Panel)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("name: A\n-[]{}&*!|>'\"#%@,?\t1.e+~"), max_size=60))
 def test_whatever_stands_in_the_file_the_answer_is_a_panel_or_a_usage_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
