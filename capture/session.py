@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from ..manifests.dataset import Dataset
-from ..manifests.errors import DeviceError
+from ..manifests.errors import DeviceError, UsageError
 from ..manifests.journal import Journal
 from ..manifests.pcm import pcm_sha256, quantise, read_audio, write_flac, write_wav
 from ..manifests.storage import TEMPORARY_SUFFIX, require_space, sync_folder, write_text
@@ -84,7 +84,10 @@ class Session:
 
     def _reopen(self) -> None:
         self.interface.close()
-        self.interface = self.reopen()
+        try:
+            self.interface = self.reopen()
+        except UsageError as error:  # a device that is gone from the list was typed rightly
+            raise DeviceError(str(error)) from error
         self._previous_take_id = None
 
     def _clear_unfinished(self) -> None:

@@ -63,7 +63,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch):
                 recording = play(send)
                 return event(recording) if event else recording
 
-            interface.play_and_record = play_spoiled
+            interface.play_and_record = play_spoiled  # type: ignore[method-assign]
             return interface
 
         monkeypatch.setattr(capture_module, "open_interface", open_spoiled)
