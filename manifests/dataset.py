@@ -31,6 +31,7 @@ from .ids import resolve_under
 from .journal import Journal
 from .pcm import Float32, read_audio
 from .schema import ACCEPTED, SPLITS, setting_columns
+from .storage import full_disk_named
 from .tables import read_rows, read_table, write_table
 from .unit import Unit, load_unit
 
@@ -187,7 +188,8 @@ class Dataset:
             raise UsageError(f"this dataset is in use by {who}", mend="wait for it, or stop it") from None
         try:
             started = datetime.now(UTC).isoformat(timespec="seconds")
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}\n")
+            with full_disk_named(holder):
+                holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}\n")
             yield
         finally:
             holder.unlink(missing_ok=True)
