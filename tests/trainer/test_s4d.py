@@ -1,0 +1,91 @@
+"""S4D: the scan, the convolution and the recurrence are one thing."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from buscomp.trainer.s4d import S4D, convolve, scan
+
+
+def made(modes=4, channels=3, seed=1):
+    torch.manual_seed(seed)
+    return S4D(channels, modes).double()
+
+
+def with_d(layer) -> Any:
+    """The arguments dt A, c and D of both forms."""
+    return (*layer._discrete(), layer.D)
+
+
+def recurrence(layer, u, state):
+    """Sample by sample, from the equations."""
+    dt_A, c = layer._discrete()
+    a, s, parts = torch.exp(dt_A), torch.view_as_complex(state), []
+    for frame in range(u.shape[-1]):
+        s = a * s + u[..., frame, None]
+        parts.append((c * s).real.sum(-1) + layer.D * u[..., frame])
+    return torch.stack(parts, dim=-1), s
+
+
+def test_the_step_is_a_zero_order_hold():
+    layer = made()
+    dt = layer.log_dt.exp()[:, None]
+    A = torch.complex(-layer.log_A_re.exp(), layer.A_im)
+    a = torch.exp(dt * A)
+    dt_A, c = layer._discrete()
+    torch.testing.assert_close(dt_A, dt * A)
+    torch.testing.assert_close(c, 2 * torch.view_as_complex(layer.C) * (a - 1) / A)
+
+
+@pytest.mark.parametrize("modes", [1, 4, 32])
+@pytest.mark.parametrize("frames", [1, 63, 64, 65, 200])
+def test_scan_and_convolution_equal_the_recurrence_with_state(modes, frames):
+    layer = made(modes)
+    u, state = torch.randn(2, 3, frames).double(), torch.randn(2, 3, modes, 2).double()
+    wanted, after = recurrence(layer, u, state)
+    y, s = layer(u, state)
+    torch.testing.assert_close(y, wanted, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(torch.view_as_complex(s), after, rtol=1e-10, atol=1e-10)
+    y, s = convolve(u, torch.view_as_complex(state), *with_d(layer))
+    torch.testing.assert_close(y, wanted, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(s, after, rtol=1e-10, atol=1e-10)
+
+
+def test_a_layer_of_32_modes_on_a_long_chunk_equals_the_scan():
+    layer = made(32)
+    u, state = torch.randn(2, 3, 4480).double(), torch.randn(2, 3, 32, 2).double()
+    y, after = layer(u, state)
+    dt_A, c, D = with_d(layer)
+    wanted, s = scan(u, torch.view_as_complex(state), dt_A, c, D, 64)
+    torch.testing.assert_close(y, wanted, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(torch.view_as_complex(after), s, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("frames", [5, 192])
+def test_gradients_of_scan_and_convolution_equal_those_of_the_recurrence(frames):
+    layer = made(2)
+    u, state = torch.randn(2, 3, frames).double(), torch.randn(2, 3, 2, 2).double()
+    weights = torch.randn(2, 3, frames).double()
+
+    def gradients(form):
+        inputs = [u.clone().requires_grad_(), state.clone().requires_grad_(), *layer.parameters()]
+        y, s = form(inputs[0], inputs[1])
+        s = s if s.is_complex() else torch.view_as_complex(s)
+        return torch.autograd.grad((weights * y).sum() + s.abs().square().sum(), inputs)
+
+    wanted = gradients(lambda u, state: recurrence(layer, u, state))
+    for form in (layer, lambda u, state: convolve(u, torch.view_as_complex(state), *with_d(layer))):
+        for found, right in zip(gradients(form), wanted, strict=True):
+            torch.testing.assert_close(found, right, rtol=1e-8, atol=1e-8)
+
+
+def test_initial_values_are_the_published_ones():
+    torch.manual_seed(0)
+    layer = S4D(200, 8, 1e-3, 1e-1)
+    dt = layer.log_dt.detach().exp()
+    assert 1e-3 <= float(dt.min()) < 1.5e-3 < 7e-2 < float(dt.max()) <= 1e-1
+    assert torch.allclose(layer.log_A_re.exp(), torch.tensor(0.5))
+    assert torch.allclose(layer.A_im[7], torch.pi * torch.arange(8.0))
+    assert float(layer.C.detach().square().sum(-1).mean()) == pytest.approx(1.0, abs=0.1)
+    assert sum(parameter.numel() for parameter in layer.parameters()) == 200 * (4 * 8 + 2)

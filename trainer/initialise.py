@@ -1,0 +1,33 @@
+"""Where training starts from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .state import StreamModel
+
+RIDGE = 1e-3  # of the mean power of the features
+
+
+@torch.no_grad()
+def fit_output_layer(model: StreamModel, x: Tensor, controls: Tensor, target: Tensor) -> None:
+    """Set `model.narrow` to the least-squares fit of `target` (batch, 1, frames) from the untrained features.
+
+    From a random output layer, a model lands about as often on the inverted signal as on the right one, and stays
+    there: the STFT distance does not hear polarity, and music is so quiet that the L1 term beside it weighs little.
+    """
+    seen: list[Tensor] = []
+    handle = model.narrow.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    try:
+        model(x, controls)
+    finally:
+        handle.remove()
+    features = seen[-1].transpose(0, 1).flatten(1).double()  # (width, batch * frames)
+    features = torch.cat([features, torch.ones_like(features[:1])])
+    wanted = target.transpose(0, 1).flatten(1).double()
+    moments = features @ features.T
+    moments += RIDGE * moments.diagonal().mean() * torch.eye(len(moments), dtype=moments.dtype, device=moments.device)
+    solution = torch.linalg.solve(moments, features @ wanted.T).squeeze(1)
+    model.narrow.weight.copy_(solution[None, :-1])
+    model.narrow.bias.copy_(solution[-1:])
