@@ -64,16 +64,17 @@ def evaluate(
         return measure([output, dry, np.float32(gain) * dry], wet, dry, about["sample_rate"])
 
     rows: list[Row] = []
-    threads = ThreadPoolExecutor(torch.get_num_threads())  # the metrics' own operations are too small to be shared out
-    for split in TEST_SPLITS:
-        takes = _takes(dataset, split, max_takes, about["sample_rate"])
-        measured: list[list[Metrics]] = []
-        batches = [takes[start : start + TAKES_AT_ONCE] for start in range(0, len(takes), TAKES_AT_ONCE)]
-        for batch in progress(batches):
-            measured += threads.map(measured_take, *_processed(dataset, model, batch, about["auto_flag"]))
-        for index, system in enumerate(systems if takes else ()):
-            means = mean_metrics([of_take[index] for of_take in measured])
-            rows.append(vars(system) | {"split": split, "takes": len(takes)} | means)
+    # a take per thread: the metrics' own operations are too small to be shared out
+    with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as threads:
+        for split in TEST_SPLITS:
+            takes = _takes(dataset, split, max_takes, about["sample_rate"])
+            measured: list[list[Metrics]] = []
+            batches = [takes[start : start + TAKES_AT_ONCE] for start in range(0, len(takes), TAKES_AT_ONCE)]
+            for batch in progress(batches):
+                measured += threads.map(measured_take, *_processed(dataset, model, batch, about["auto_flag"]))
+            for index, system in enumerate(systems if takes else ()):
+                means = mean_metrics([of_take[index] for of_take in measured])
+                rows.append(vars(system) | {"split": split, "takes": len(takes)} | means)
     if not rows:
         raise DatasetError("no accepted take is in a test split", mend="type `buscomp split`")
     path = dataset.table_path("results")
