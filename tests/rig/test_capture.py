@@ -53,9 +53,14 @@ factors:
   threshold_db: [-30, -18]
   ratio: [2, 8]
   attack_ms: [1, 10]
-expect: 8
+exclude:
+  - match: {ratio: 2, attack_ms: 10}
+expect: 6
+random:
+  settings:
+    - {threshold_db: -24, ratio: 4, attack_ms: 1}
+    - {threshold_db: -36, ratio: 4, attack_ms: 10}
 """
-
 
 ONE_SETTING = """\
 unit: unit.yaml
@@ -233,11 +238,16 @@ def test_the_tables_say_1024_samples_of_latency_for_every_take(captured: Capture
     assert session["host_api"] == "JACK Audio Connection Kit"
 
 
-def test_verify_and_split_are_content_with_the_dataset(captured: Captured):
+def test_the_dataset_goes_on_through_verify_split_train_and_evaluate(captured: Captured):
     verified = buscomp(captured.root, "verify")
     assert verified.returncode == 0, verified.stdout
     assert f"{SONGS + SONGS * 8} audio files decoded and hashed: nothing wrong." in verified.stdout
-    assert buscomp(captured.root, "split").returncode == 0
+    for words in (("split",), ("train", "--steps", "4", "--batch", "2"), ("evaluate",)):
+        done = buscomp(captured.root, *words)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+    results = captured.dataset.rows("results")
+    assert {row["split"]: row["takes"] for row in results} == {"test_seen": 6, "test_unseen": 2}
+    assert len(results) == 2 * 3, "a model and two baselines on either split"
 
 
 def test_a_server_that_dies_in_a_take_costs_that_take_and_one_line_and_the_same_command_goes_on(one_rig, tmp_path):
