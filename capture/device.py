@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..manifests.errors import DeviceError, UsageError
+from ..manifests.levels import RETURN_TRIM_DB, SEND_BOOST_DB
 from ..manifests.yaml_file import Strict, load_yaml
 from .profiles import find_profile, profile_names
 
@@ -36,8 +37,8 @@ class DeviceProfile(Strict):
     loopback_return: Channel | None = None  # that input
     dbu_at_0dbfs_out: float | None = None  # level at the unit's input for digital full scale; null until calibrated
     dbu_at_0dbfs_in: float | None = None  # level at the return that reads full scale; null until calibrated
-    send_boost_db: float = 5.0  # digital boost of dry before the converter
-    return_trim_db: float = -5.0  # digital trim of the return before it is stored
+    send_boost_db: float = SEND_BOOST_DB  # digital boost of dry before the converter
+    return_trim_db: float = RETURN_TRIM_DB  # digital trim of the return before it is stored
     max_latency_samples: int = Field(default=8192, ge=0, le=1 << 20)  # longest round trip that is looked for
 
     # for kind: virtual

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..manifests.errors import UsageError
+from ..manifests.levels import RETURN_TRIM_DB, SEND_BOOST_DB
 from ..manifests.pcm import Float32
 
 NAMED_SONGS = 3  # an error names so many songs and counts the rest
@@ -18,8 +19,8 @@ NAMED_SONGS = 3  # an error names so many songs and counts the rest
 class Staging:
     """Digital boost before the converter, digital trim after it. Dry at -12 dBFS peak leaves at -7 dBFS."""
 
-    send_boost_db: float = 5.0
-    return_trim_db: float = -5.0
+    send_boost_db: float = SEND_BOOST_DB
+    return_trim_db: float = RETURN_TRIM_DB
 
     def boost(self, dry: Float32) -> Float32:
         """`dry` as it is sent: `dry * numpy.float32(10 ** (send_boost_db / 20))`, in float32."""

@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 
 from ..manifests.levels import (
+    SEND_BOOST_DB,
     SILENCE_DB,
     clipped_runs,
     db,
@@ -33,7 +34,6 @@ LOWEST_SOURCE_RATE = 32_000  # Hz: below, the file holds no music above 16 kHz, 
 SHORTEST_S = 1.0
 SILENT_BELOW_DBFS = -80.0
 BLOCK_FRAMES = 1 << 16
-SEND_BOOST_DB = 5.0  # what capture adds at the send, for the note about headroom
 
 
 @dataclass(frozen=True)

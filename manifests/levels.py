@@ -14,6 +14,7 @@ import soxr
 
 SILENCE_DB = -200.0
 CLIPPED_RUN = 4  # so many successive samples at the very peak: no music does that, a converter at its limit does
+SEND_BOOST_DB, RETURN_TRIM_DB = 5.0, -5.0  # the papers' staging: digital, before and after the converters
 Audio = npt.NDArray[np.floating]
 
 
