@@ -163,3 +163,11 @@ def test_a_page_that_is_right_passes_and_tells_what_it_skips(
         "<!-- not run: needs a rack -->\n```console\n$ buscomp capture\n```\n"
     )
     assert check_page(page, tmp_path, make_dataset) == ["needs a rack"]
+
+
+def test_the_python_of_the_readme_reads_a_dataset_and_prints_every_pair(tmp_path: Path, make_dataset):
+    make_dataset(tmp_path / "my-dataset", songs=3, settings=4, seconds=1.0)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == ["(44100, 2) -28.0 False", "(44100, 2) -20.0 False"]
