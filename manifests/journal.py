@@ -18,6 +18,7 @@ from .errors import DatasetError, DiskFullError
 from .schema import ACCEPTED, PLANNED, REJECTED, SESSIONS, SUPERSEDED, TAKES, Column
 
 Row = dict[str, Any]
+WAIT_S = 5.0  # for another program to let go of the journal
 SQL_TYPES = {"text": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER", "time": "TEXT", "texts": "TEXT"}
 
 
@@ -30,17 +31,18 @@ class Journal:
     """Open journal of one dataset. Use it as a context manager; the dataset's lock allows one writer."""
 
     def __init__(self, path: Path):
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            with self._errors_named():
+        with self._errors_named():
+            self._db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+            try:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
                 self._db.execute(_create("takes", TAKES, "take_id", ", UNIQUE (song_id, setting_id, attempt)"))
                 self._db.execute(_create("sessions", SESSIONS, "session_id"))
                 self._db.execute("CREATE INDEX IF NOT EXISTS takes_by_status ON takes (status, sequence)")
-        except sqlite3.OperationalError as error:
-            raise DatasetError(f"{path.name} cannot be opened ({error})") from error
+            except BaseException:
+                self._db.close()
+                raise
 
     def __enter__(self) -> Journal:
         return self
@@ -181,7 +183,8 @@ class Journal:
                 raise DiskFullError(
                     "disk full while writing the journal", mend="free some space and run it again"
                 ) from error
-            raise
+            mend = "close whatever else holds it" if "locked" in str(error) else None
+            raise DatasetError(f"journal.sqlite cannot be used ({error})", mend=mend) from error
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:

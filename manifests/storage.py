@@ -19,7 +19,9 @@ TEMPORARY_SUFFIX = ".partial"
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and deletions in `folder` durable."""
+    """Make renames and deletions in `folder` durable. Windows has no such call, and opens no folder."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -204,7 +204,7 @@ def test_a_file_that_is_no_journal_and_a_damaged_one_are_named(path: Path) -> No
 
 
 def test_a_folder_that_cannot_hold_a_journal_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"journal\.sqlite cannot be opened"):
+    with pytest.raises(DatasetError, match=r"journal\.sqlite cannot be used \(unable to open"):
         Journal(tmp_path / "gone" / "journal.sqlite")
 
 
@@ -218,3 +218,16 @@ def test_a_second_writer_waits_for_the_first_and_a_reader_waits_for_nobody(path:
         other.execute("COMMIT")
         other.close()
         assert journal.takes()[0]["xruns"] == 7
+
+
+def test_a_journal_that_another_program_holds_is_one_line_after_the_wait(path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("buscomp.manifests.journal.WAIT_S", 0.05)
+    with Journal(path) as journal:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            with pytest.raises(DatasetError, match=r"cannot be used .*locked.*close whatever else holds it"):
+                journal.plan(plan(), {})
+        finally:
+            other.close()
+        assert journal.plan(plan(), {}) == 4
