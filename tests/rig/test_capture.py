@@ -275,5 +275,28 @@ def test_a_server_that_dies_in_a_take_costs_that_take_and_one_line_and_the_same_
     assert [take["status"] for take in takes_of(root)] == ["rejected", "accepted"]
 
 
+def test_ctrl_c_in_a_take_ends_with_130_in_seconds_and_the_same_command_goes_on(one_rig, tmp_path):
+    root = make_folder(tmp_path / "my-dataset", 2, 2.0, ONE_SETTING)
+    interrupted_at: list[float] = []
+
+    def interrupt_the_second_take(command: Running, visited: list[str]) -> None:
+        while not list(root.glob("wet/*/*.flac")) and command.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        interrupted_at.append(time.monotonic())
+        command.send_signal(signal.SIGINT)
+
+    with one_rig() as start:
+        rig = start()
+        stopped = operate(rig, root, interrupt_the_second_take)
+        assert time.monotonic() - interrupted_at[0] < 10
+        assert stopped.exit_status == 130
+        assert "Stopped: 1 of 2 takes are captured" in stopped.output
+        mended = operate(rig, root)
+    assert mended.exit_status == 0, mended.output
+    assert [take["status"] for take in takes_of(root)] == ["accepted", "accepted"]
+    assert all(row["ended_at"] for row in Dataset(root).rows("sessions"))
+
+
 def _plugin_controls(values: Mapping[str, Position]) -> dict[str, float]:
     return {KNOBS[name.partition("_")[0].upper()]: float(value) for name, value in values.items()}
