@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from buscomp.tests import small_dataset
 # A loaded machine is slow, not wrong; and failing examples are printed, so no folder need remember them.
 settings.register_profile("buscomp", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("buscomp")
+
+# Whoever starts the tests in the background makes them, and every program they start, deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(name="make_dataset")
