@@ -11,6 +11,7 @@ from typing import Any
 
 from ..manifests.dataset import Dataset
 from ..manifests.pcm import read_audio
+from ..manifests.schema import ACCEPTED
 from ..manifests.tables import read_rows, write_table
 from . import key, tempo
 
@@ -43,7 +44,7 @@ def annotate(
     written after every song, so that an interrupted run loses one song at most. Songs are shared out to `executor`
     if there is one. Capturing may go on meanwhile: nothing but this table is written.
     """
-    songs = [row for row in dataset.rows("songs") if row["status"] == "accepted"]
+    songs = [row for row in dataset.rows("songs") if row["status"] == ACCEPTED]
     path = dataset.table_path("annotations")
     kept = {} if again or not path.exists() else {row["song_id"]: row for row in read_rows(path, "annotations")}
     done = {song["song_id"]: kept[song["song_id"]] for song in songs if _still_right(kept.get(song["song_id"]), song)}

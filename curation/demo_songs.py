@@ -20,7 +20,7 @@ from scipy import signal
 
 from ..manifests.levels import from_db
 from ..manifests.pcm import quantise, write_wav
-from ..manifests.storage import write_whole
+from ..manifests.storage import write_text
 from ..manifests.yaml_file import load_yaml
 from .drum_kit import DRUMS
 from .score import Note, Part, Song
@@ -51,7 +51,7 @@ def render_demo_songs(folder: Path, seconds: float | None = None) -> list[Path]:
     rows.writerows([f"{song.name}.wav", song.title, "buscomp", "rendered by buscomp", "CC0-1.0"] for song in DEMO_SONGS)
     listing = folder / "songs.csv"
     if not listing.exists() or listing.read_text(encoding="utf-8") != table.getvalue():
-        write_whole(listing, lambda temporary: _write_text(temporary, table.getvalue()))
+        write_text(listing, table.getvalue())
     return paths
 
 
@@ -85,10 +85,6 @@ def mix_song(song: Song, seconds: float | None = None, only: Collection[str] | N
 def _frames(song: Song, seconds: float | None) -> int:
     whole = round(song.duration_s * SAMPLE_RATE)
     return whole if seconds is None else min(whole, round(seconds * SAMPLE_RATE))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _is_rendered(path: Path, frames: int) -> bool:

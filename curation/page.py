@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..manifests.storage import write_whole
+from ..manifests.storage import write_text
 from ..manifests.unit import shown
 
 
@@ -67,15 +67,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
     writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
     return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """`text` at `path` as UTF-8, whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_whole(path, write)
 
 
 def _harmless(value: object) -> object:

@@ -18,13 +18,14 @@ from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError
 from ..manifests.pcm import read_audio
 from ..manifests.schema import ACCEPTED, PLANNED, REJECTED, SUPERSEDED, column_names
+from ..manifests.storage import write_text
 from ..manifests.tables import read_made_with, read_table
 from ..manifests.unit import shown
 from ..manifests.version import version
 from . import figures
 from .catalog import QUARANTINED
 from .figures import Figure
-from .page import render, write_csv, write_text
+from .page import render, write_csv
 
 CELLS = {
     "train": "training songs, grid settings",
