@@ -129,7 +129,7 @@ def test_after_ctrl_c_in_the_fourth_take_the_same_command_makes_the_other_five_a
     first, second = Dataset(root).rows("sessions")
     takes = Dataset(root).rows("takes")
     assert [take["session_id"] for take in takes] == [first["session_id"]] * 3 + [second["session_id"]] * 5
-    assert first["ended_at"] is not None
+    assert first["ended_at"] >= first["started_at"]
 
 
 def test_after_sigkill_the_same_command_finishes_the_rest_and_repeats_nothing(root: Path):
