@@ -92,13 +92,14 @@ def _told(line: dict[str, Any]) -> str:
 
 @click.command()
 @click.option("--run", "run_name", help="Folder under runs.  [default: the newest]")
-@click.option("--max-takes", type=click.IntRange(1), help="At most so many takes of each test split.")
+@click.option("--max-takes", type=click.IntRange(1), help="A quick look at so many takes of each test split; not kept.")
 @dataset_option
 @json_option
 def evaluate(dataset_path: Path, run_name: str | None, max_takes: int | None, as_json: bool) -> None:
     """Compare a trained model and trivial baselines with the unit.
 
-    Whole takes of the test splits, from their first sample. The figures go into manifests/results.parquet.
+    Whole takes of the test splits, from their first sample. The figures go into manifests/results.parquet, those of
+    a look with --max-takes do not.
 
     Example: buscomp evaluate
     """

@@ -215,6 +215,15 @@ def test_a_grid_with_a_wrong_count_is_refused_with_both_counts_before_anything_i
     assert contents(root) == before
 
 
+def test_a_song_that_the_boost_would_clip_is_named_before_anything_is_written(root: Path):
+    run(root, "catalog", str(root / "songs"), "--target-db", "-4")
+    before = contents(root)
+    result = run(root, *CAPTURE)
+    assert result.exit_code == 2
+    assert "song-0 (+1." in result.output, "-4 dBFS and +5 dB, by the true peak"
+    assert contents(root) == before
+
+
 def test_another_device_another_unit_or_a_changed_song_is_refused_on_resume(root: Path, spoil):
     spoil({3: KeyboardInterrupt()})
     run(root, *CAPTURE)

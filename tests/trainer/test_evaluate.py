@@ -45,9 +45,13 @@ def test_results_hold_the_model_and_both_baselines_on_both_splits(dataset):
     assert len(dataset.rows("results")) == len(rows) + len(again) // 3
 
 
-def test_max_takes_limits_each_split(dataset):
+def test_max_takes_limits_each_split_and_leaves_the_whole_evaluation_as_it_was(dataset):
     run = train(dataset, steps=1, **SMALL)
+    evaluate(dataset, run)
+    whole = dataset.rows("results")
     assert {row["takes"] for row in evaluate(dataset, run, max_takes=1)} == {1}
+    assert dataset.rows("results") == whole
+    assert max(row["takes"] for row in whole) > 1
 
 
 def test_whole_files_in_one_batch_equal_each_file_alone():
