@@ -18,9 +18,19 @@ from ..manifests.errors import DeviceError, UsageError
 from ..manifests.levels import RETURN_TRIM_DB, SEND_BOOST_DB
 from ..manifests.yaml_file import Strict, load_yaml
 from .profiles import find_profile, profile_names
+from .wiring import Wiring
 
 SEE_DEVICES = "type `buscomp devices`"
 Channel = Annotated[int, Field(ge=1, le=256)]
+
+
+class UnitPlace(Strict):
+    """Where one of several units of the same model hangs on the device."""
+
+    serial: str = Field(min_length=1)
+    returns: tuple[Channel, ...] = Field(min_length=1)  # input channels from this unit
+    sends: tuple[Channel, ...] = ()  # output channels to it; none: the profile's, split outside to every unit
+    cv_returns: tuple[Channel, ...] = ()  # input channels with its gain-control voltage
 
 
 class DeviceProfile(Strict):
@@ -33,6 +43,8 @@ class DeviceProfile(Strict):
     block_size: int = Field(default=1024, ge=16, le=16384)  # frames per callback
     sends: tuple[Channel, ...] = Field(default=(1, 2), min_length=1)  # output channels to the unit, counted from 1
     returns: tuple[Channel, ...] = Field(default=(1, 2), min_length=1)  # input channels from the unit
+    cv_returns: tuple[Channel, ...] = ()  # DC-coupled input channels with the unit's gain-control voltage
+    units: tuple[UnitPlace, ...] = ()  # several units at once; none: one unit between sends and returns
     loopback_send: Channel | None = None  # an output wired straight to an input
     loopback_return: Channel | None = None  # that input
     dbu_at_0dbfs_out: float | None = None  # level at the unit's input for digital full scale; null until calibrated
@@ -50,13 +62,47 @@ class DeviceProfile(Strict):
     def _check(self) -> DeviceProfile:
         if self.kind == "portaudio" and not self.match.strip():
             raise ValueError("match must be a part of the device's name")
-        if len(set(self.sends)) != len(self.sends) or len(set(self.returns)) != len(self.returns):
-            raise ValueError("sends and returns must not name a channel twice")
         if (self.loopback_send is None) != (self.loopback_return is None):
             raise ValueError("loopback_send and loopback_return go together")
-        if self.loopback_send in self.sends or self.loopback_return in self.returns:
+        if self.units and self.cv_returns:
+            raise ValueError("with several units each has cv_returns of its own")
+        serials = [place.serial for place in self.units]
+        if len(set(serials)) != len(serials):
+            raise ValueError("two units have the same serial")
+        for place in self.places:
+            if len(set(place.sends)) != len(place.sends):
+                raise ValueError("sends must not name a channel twice")
+            if len(place.sends) != len(self.sends):
+                raise ValueError("every unit needs as many sends as the profile")
+            if len(place.returns) != len(self.sends):
+                raise ValueError("a unit needs as many returns as sends")
+            if self.loopback_send in place.sends:
+                raise ValueError("the loopback pair must not use a channel of the unit")
+        inputs = [channel for place in self.places for channel in (*place.returns, *place.cv_returns)]
+        if len(set(inputs)) != len(inputs):
+            raise ValueError("returns must not name a channel twice")
+        if self.loopback_return in inputs:
             raise ValueError("the loopback pair must not use a channel of the unit")
         return self
+
+    @property
+    def places(self) -> tuple[UnitPlace, ...]:
+        """Every unit on the device with its own channels; one without a serial of its own where `units` is empty."""
+        if not self.units:
+            return (UnitPlace(serial="-", returns=self.returns, sends=self.sends, cv_returns=self.cv_returns),)
+        return tuple(place.model_copy(update={"sends": place.sends or self.sends}) for place in self.units)
+
+    @property
+    def wiring(self) -> Wiring:
+        """Which column of what is sent and of what returns belongs to which channel of the device."""
+        return Wiring.of(
+            sends=tuple(place.sends for place in self.places),
+            returns=tuple(place.returns for place in self.places),
+            cv_returns=tuple(place.cv_returns for place in self.places),
+            loopback=None
+            if self.loopback_send is None or self.loopback_return is None
+            else (self.loopback_send, self.loopback_return),
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +152,7 @@ def choose_device(devices: Sequence[AudioDevice], profile: DeviceProfile) -> int
             allowed=f"profiles {', '.join(profile_names('device'))}; devices of this system: {seen}",
             mend=SEE_DEVICES,
         )
-    sends, returns = max(profile.sends), max(profile.returns)
+    sends, returns = max(profile.wiring.outputs), max(profile.wiring.inputs)
     wide = [index for index in matching if devices[index].sends >= sends and devices[index].returns >= returns]
     if not wide:
         device = devices[matching[0]]

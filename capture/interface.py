@@ -1,8 +1,9 @@
-"""The audio interface as the rest of buscomp sees it: full duplex, on one clock."""
+"""The audio interface as the rest of buscomp sees it: full duplex, on one clock, one unbroken stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from ..manifests.pcm import Float32
@@ -12,8 +13,11 @@ from ..manifests.pcm import Float32
 class Recording:
     """What came back while something was sent."""
 
-    audio: Float32  # (frames, returns): frame n was recorded while frame n of the send was played
+    audio: Float32  # (frames, inputs): frame n was recorded while frame n of the send was played
     xrun_frames: tuple[int, ...] = ()  # where the driver raised a flag: a suspicion, not yet a fault
+    stream_frame: int = 0  # number of its first frame in the unbroken stream; a new stream starts at 0 again
+    started_at: datetime | None = None  # UTC, when its first frame was played; None where no clock is kept
+    elapsed_s: float = 0.0  # from its first to its last sample, on the monotonic clock
 
 
 class Interface(Protocol):
@@ -24,9 +28,23 @@ class Interface(Protocol):
     sample_rate: int  # Hz
     block_size: int  # frames per callback
 
-    def play_and_record(self, send: Float32) -> Recording:
-        """Play `send` (frames, sends) and return as many frames from the unit. Between calls the stream goes on
-        with silence. `DeviceError` when the device died; the interface is of no use then."""
+    def play(self, send: Float32) -> None:
+        """Queue `send` (frames, outputs). It begins in the very frame after the send that was queued before it, or as
+        soon as possible. At most two sends may be queued or not yet fetched by `record`. `DeviceError` when the device
+        died; the interface is of no use then."""
+
+    def record(self) -> Recording:
+        """What came back during the oldest send that was not fetched yet; waits for its end. Between sends the stream
+        goes on with silence. `DeviceError` when the device died."""
+
+    def withdraw(self) -> bool:
+        """Take back the send that was queued last, if it has not begun; whether it was taken back."""
 
     def close(self) -> None:
         """Give the device back. Never hangs."""
+
+
+def play_and_record(interface: Interface, send: Float32) -> Recording:
+    """Play `send` and wait for what comes back."""
+    interface.play(send)
+    return interface.record()

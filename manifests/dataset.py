@@ -3,8 +3,10 @@
 my-dataset/
   songs/                             what the user drops in (read only)
   dry/<song_id>.flac                 exactly what is sent, before the boost
-  wet/<setting_id>/<song_id>.flac    accepted takes, same frames as dry
-  attempts/<take_id>/                a take in progress or rejected
+  wet/<setting_id>/<song_id>.flac    accepted takes, same frames as dry; with several units wet/<unit_id>/...
+  cv/<setting_id>/<song_id>.flac     the gain-control voltage beside a take, where it is recorded
+  attempts/<take_id>/                a take in progress or rejected, as WAV
+  fingerprints/<fingerprint_id>.flac what a probe of a setting returned
   manifests/*.parquet                derived tables
   journal.sqlite                     the truth about takes
   grid.yaml  unit.yaml               what was planned, on which unit
@@ -47,6 +49,7 @@ class Pair:
     song_id: str
     setting_id: str
     sample_rate: int
+    unit_id: str
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.dry, self.wet, self.setting))
@@ -92,9 +95,19 @@ class Dataset:
         return f"dry/{song_id}.flac"
 
     @staticmethod
-    def wet_path(setting_id: str, song_id: str) -> str:
-        """Relative path of an accepted take."""
-        return f"wet/{setting_id}/{song_id}.flac"
+    def wet_path(setting_id: str, song_id: str, unit_id: str | None = None) -> str:
+        """Relative path of an accepted take. `unit_id` is given where several units are captured at once."""
+        return f"wet/{unit_id + '/' if unit_id else ''}{setting_id}/{song_id}.flac"
+
+    @staticmethod
+    def cv_path(setting_id: str, song_id: str, unit_id: str | None = None) -> str:
+        """Relative path of the control voltage beside an accepted take."""
+        return f"cv/{unit_id + '/' if unit_id else ''}{setting_id}/{song_id}.flac"
+
+    @staticmethod
+    def fingerprint_path(fingerprint_id: str) -> str:
+        """Relative path of what a probe of a setting returned."""
+        return f"fingerprints/{fingerprint_id}.flac"
 
     def file(self, relative: str) -> Path:
         """The path that a manifest names, proven to lie inside the dataset."""
@@ -141,15 +154,15 @@ class Dataset:
     # pairs
 
     def pair_table(self, split: str | None = None) -> pd.DataFrame:
-        """One row per accepted take (of `split`, if given): take_id, song_id, setting_id, dry_path, wet_path,
+        """One row per accepted take (of `split`, if given): take_id, song_id, setting_id, unit_id, dry_path, wet_path,
         sample_rate, frames, the split when there is one, and every column of its setting."""
         takes = self.takes[self.takes["status"] == ACCEPTED]
-        takes = takes[["take_id", "song_id", "setting_id", "wet_path", "sample_rate", "frames", "sequence"]]
+        takes = takes[["take_id", "song_id", "setting_id", "unit_id", "wet_path", "sample_rate", "frames", "sequence"]]
         table = takes.merge(self.songs[["song_id", "dry_path"]], on="song_id", validate="many_to_one")
         if split is not None and split not in SPLITS:
             raise UsageError("no such split", got=split, allowed=SPLITS)
         if split is not None or self.table_path("splits").exists():
-            table = table.merge(self.splits, on=["song_id", "setting_id"], how="left", validate="one_to_one")
+            table = table.merge(self.splits, on=["song_id", "setting_id"], how="left", validate="many_to_one")
         if split is not None:
             table = table[table["split"] == split]
         table = table.merge(self.settings, on="setting_id", validate="many_to_one")
@@ -171,7 +184,9 @@ class Dataset:
                     mend="type `buscomp verify`",
                 )
             setting = {name: row[name] for name in setting_names}
-            yield Pair(dry, wet, setting, row["take_id"], row["song_id"], row["setting_id"], sample_rate)
+            yield Pair(
+                dry, wet, setting, row["take_id"], row["song_id"], row["setting_id"], sample_rate, row["unit_id"]
+            )
 
     # writing
 
@@ -200,11 +215,12 @@ class Dataset:
         return Journal(self.journal_path)
 
     def snapshot(self, journal: Journal) -> None:
-        """Derive settings, takes and sessions from the journal, each file whole or as it was."""
+        """Derive settings, takes, sessions and fingerprints from the journal, each file whole or as it was."""
         if settings := journal.fact("settings"):
             write_table(self.table_path("settings"), "settings", json.loads(settings), setting_columns(self.unit))
-        write_table(self.table_path("takes"), "takes", journal.takes())
+        write_table(self.table_path("takes"), "takes", journal.each_take())
         write_table(self.table_path("sessions"), "sessions", journal.sessions())
+        write_table(self.table_path("fingerprints"), "fingerprints", journal.fingerprints())
 
 
 def open_dataset(path: Path | str) -> Dataset:

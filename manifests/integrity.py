@@ -30,21 +30,27 @@ def verify(dataset: Dataset, progress: Callable[[Iterable[Any]], Iterable[Any]] 
 
     - missing: a table lists it, the disk has not got it.
     - corrupt: it cannot be decoded whole, or its samples have another hash, length or rate than the table says.
-    - unlisted: it lies in `dry`, `wet`, `attempts` or `manifests` and nothing speaks of it. Never deleted here.
+    - unlisted: it lies in one of these folders and nothing speaks of it. Never deleted here.
     - stale: a derived table differs from the journal; `buscomp verify --rebuild` writes it again.
     """
     findings, tables = _check_tables(dataset)
+    expected: list[tuple[str, str, int | None, int | None]]
     songs = {row["song_id"]: row for row in tables.get("songs", []) if row["dry_path"]}
     takes = _takes(dataset, tables, findings)
     expected = [(row["dry_path"], row["dry_sha256"], row["frames"], row["sample_rate"]) for row in songs.values()]
     for take in takes:
         if take["status"] == ACCEPTED:
             expected.append((take["wet_path"], take["wet_sha256"], take["frames"], take["sample_rate"]))
+            if take["cv_path"]:
+                expected.append((take["cv_path"], take["cv_sha256"], take["frames"], take["sample_rate"]))
             song = songs.get(take["song_id"])
             if song is not None and take["frames"] != song["frames"]:
                 findings.append(
                     Finding(CORRUPT, take["wet_path"], f"{take['frames']} frames, its dry audio has {song['frames']}")
                 )
+    for row in tables.get("fingerprints", []):
+        if row["audio_path"]:
+            expected.append((row["audio_path"], row["audio_sha256"], None, None))
     checked = 0
     for relative, sha256, frames, sample_rate in progress(expected):
         found = _check_audio(dataset, relative, sha256, frames, sample_rate)
@@ -60,8 +66,11 @@ def plan_again(dataset: Dataset, findings: Iterable[Finding]) -> list[str]:
     """Supersede every accepted take whose file is missing or corrupt and plan it anew; the new take_ids."""
     reasons = {finding.path: f"{finding.kind}_file" for finding in findings if finding.kind in (MISSING, CORRUPT)}
     with dataset.journal() as journal:
-        lost = [take for take in journal.takes() if take["status"] == ACCEPTED and take["wet_path"] in reasons]
-        planned = [journal.supersede(take["take_id"], reasons[take["wet_path"]]) for take in lost]
+        planned = []
+        for take in journal.takes():
+            lost = [reasons[path] for path in (take["wet_path"], take["cv_path"]) if path in reasons]
+            if take["status"] == ACCEPTED and lost:
+                planned.append(journal.supersede(take["take_id"], lost[0]))
         dataset.snapshot(journal)
     return planned
 
@@ -97,7 +106,9 @@ def _comparable(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [tuple(str(row[column.name]) for column in TAKES if column.type != "float") for row in rows]
 
 
-def _check_audio(dataset: Dataset, relative: str, sha256: str, frames: int, sample_rate: int) -> Finding | None:
+def _check_audio(
+    dataset: Dataset, relative: str, sha256: str, frames: int | None, sample_rate: int | None
+) -> Finding | None:
     try:
         path = dataset.file(relative)
         if not path.is_file():
@@ -105,7 +116,7 @@ def _check_audio(dataset: Dataset, relative: str, sha256: str, frames: int, samp
         pcm, found_rate = read_pcm(path)
     except DatasetError as error:
         return Finding(CORRUPT, relative, str(error))
-    if len(pcm) != frames or found_rate != sample_rate:
+    if frames is not None and (len(pcm) != frames or found_rate != sample_rate):
         return Finding(
             CORRUPT, relative, f"{len(pcm)} frames at {found_rate} Hz, the table says {frames} at {sample_rate} Hz"
         )
@@ -116,7 +127,7 @@ def _check_audio(dataset: Dataset, relative: str, sha256: str, frames: int, samp
 
 def _unlisted(dataset: Dataset, listed: set[str], rejected: set[str]) -> list[Finding]:
     findings = []
-    for folder in ("dry", "wet", "attempts", "manifests"):
+    for folder in ("dry", "wet", "cv", "attempts", "fingerprints", "manifests"):
         for path in sorted((dataset.root / folder).rglob("*")):
             relative = path.relative_to(dataset.root).as_posix()
             if path.is_dir() or relative in listed:

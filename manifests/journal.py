@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DatasetError, DiskFullError
-from .schema import ACCEPTED, PLANNED, REJECTED, SESSIONS, SUPERSEDED, TAKES, Column
+from .schema import ACCEPTED, FINGERPRINTS, PLANNED, REJECTED, SESSIONS, SUPERSEDED, TAKES, Column
+from .storage import step
 
 Row = dict[str, Any]
 WAIT_S = 5.0  # for another program to let go of the journal
 SQL_TYPES = {"text": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER", "time": "TEXT", "texts": "TEXT"}
 
 
-def _create(table: str, columns: tuple[Column, ...], key: str, extra: str = "") -> str:
-    described = ", ".join(f"{c.name} {SQL_TYPES[c.type]}{' PRIMARY KEY' if c.name == key else ''}" for c in columns)
-    return f"CREATE TABLE IF NOT EXISTS {table} ({described}{extra})"
+KEYS = {"takes": "take_id", "sessions": "session_id", "fingerprints": "fingerprint_id"}
+COLUMNS = {"takes": TAKES, "sessions": SESSIONS, "fingerprints": FINGERPRINTS}
 
 
 class Journal:
@@ -37,9 +37,13 @@ class Journal:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-                self._db.execute(_create("takes", TAKES, "take_id", ", UNIQUE (song_id, setting_id, attempt)"))
-                self._db.execute(_create("sessions", SESSIONS, "session_id"))
-                self._db.execute("CREATE INDEX IF NOT EXISTS takes_by_status ON takes (status, sequence)")
+                for table in COLUMNS:
+                    self._create(table)
+                for index in (
+                    "UNIQUE INDEX IF NOT EXISTS one_attempt ON takes (setting_id, song_id, unit_id, attempt)",
+                    "INDEX IF NOT EXISTS takes_by_status ON takes (status, setting_id, sequence)",
+                ):
+                    self._db.execute(f"CREATE {index}")
             except BaseException:
                 self._db.close()
                 raise
@@ -68,9 +72,9 @@ class Journal:
         """Add first attempts for (song_id, setting_id, unit_id) in the order given, and the plan's facts, in one
         step. What is already there keeps its place; what is new comes after it. How many were new."""
         with self._transaction():
-            known = set(self._db.execute("SELECT song_id, setting_id FROM takes"))
+            known = set(self._db.execute("SELECT song_id, setting_id, unit_id FROM takes"))
             (sequence,) = self._db.execute("SELECT COALESCE(MAX(sequence) + 1, 0) FROM takes").fetchone()
-            new = [take for take in takes if (take["song_id"], take["setting_id"]) not in known]
+            new = [take for take in takes if (take["song_id"], take["setting_id"], take["unit_id"]) not in known]
             for place, take in enumerate(new, start=sequence):
                 row = {name: take[name] for name in ("song_id", "setting_id", "unit_id")}
                 row |= {"take_id": take_id_of(place, 1), "attempt": 1, "sequence": place, "status": PLANNED}
@@ -79,13 +83,38 @@ class Journal:
                 self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
         return len(new)
 
-    def planned(self) -> list[Row]:
-        """Takes yet to do, in the order of the plan."""
-        return self._rows("SELECT * FROM takes WHERE status = ? ORDER BY sequence, attempt", TAKES, PLANNED)
+    def planned(self, setting_id: str | None = None) -> list[Row]:
+        """Takes yet to do (at `setting_id`, if given), in the order of the plan."""
+        if setting_id is None:
+            return list(self._rows("SELECT * FROM takes WHERE status = ? ORDER BY sequence, attempt", TAKES, PLANNED))
+        query = "SELECT * FROM takes WHERE status = ? AND setting_id = ? ORDER BY sequence, attempt"
+        return list(self._rows(query, TAKES, PLANNED, setting_id))
+
+    def next_planned(self) -> Row | None:
+        """The first take yet to do."""
+        query = "SELECT * FROM takes WHERE status = ? ORDER BY sequence, attempt LIMIT 1"
+        return next(iter(self._rows(query, TAKES, PLANNED)), None)
+
+    def planned_settings(self) -> list[str]:
+        """Every setting with takes yet to do, in the order of the plan."""
+        query = "SELECT setting_id FROM takes WHERE status = ? GROUP BY setting_id ORDER BY MIN(sequence)"
+        with self._errors_named():
+            return [setting_id for (setting_id,) in self._db.execute(query, (PLANNED,))]
 
     def takes(self) -> list[Row]:
         """All attempts, in the order of the plan."""
+        return list(self.each_take())
+
+    def each_take(self) -> Iterator[Row]:
+        """All attempts, in the order of the plan, one at a time."""
         return self._rows("SELECT * FROM takes ORDER BY sequence, attempt", TAKES)
+
+    def take(self, take_id: str) -> Row:
+        """One attempt. `DatasetError` when there is no such one."""
+        found = next(iter(self._rows("SELECT * FROM takes WHERE take_id = ?", TAKES, take_id)), None)
+        if found is None:
+            raise DatasetError("the journal has no such take", got=take_id)
+        return found
 
     def counts(self) -> dict[str, int]:
         """How many takes are in each status."""
@@ -107,15 +136,22 @@ class Journal:
     def supersede(self, take_id: str, reason: str) -> str:
         """The accepted take is of no use any more (its file is lost, say). Plans the next attempt in the same step;
         its take_id."""
+        return self.supersede_all([take_id], reason)[0]
+
+    def supersede_all(self, take_ids: Iterable[str], reason: str) -> list[str]:
+        """Several accepted takes are of no use any more (a knob had moved, say), all in one step; the new take_ids."""
         with self._transaction():
-            self._finish(take_id, ACCEPTED, SUPERSEDED, {"reasons": [reason]})
-            return self._plan_again(take_id)
+            again = []
+            for take_id in take_ids:
+                self._finish(take_id, ACCEPTED, SUPERSEDED, {"reasons": [reason]})
+                again.append(self._plan_again(take_id))
+            return again
 
     def _plan_again(self, take_id: str) -> str:
-        old = self._rows("SELECT * FROM takes WHERE take_id = ?", TAKES, take_id)[0]
+        old = self.take(take_id)
         (attempt,) = self._db.execute(
-            "SELECT MAX(attempt) + 1 FROM takes WHERE song_id = ? AND setting_id = ?",
-            (old["song_id"], old["setting_id"]),
+            "SELECT MAX(attempt) + 1 FROM takes WHERE song_id = ? AND setting_id = ? AND unit_id = ?",
+            (old["song_id"], old["setting_id"], old["unit_id"]),
         ).fetchone()
         again = {name: old[name] for name in ("song_id", "setting_id", "unit_id", "sequence")}
         again |= {"take_id": take_id_of(old["sequence"], attempt), "attempt": attempt, "status": PLANNED}
@@ -130,6 +166,23 @@ class Journal:
         ).rowcount
         if changed != 1:
             raise DatasetError(f"take {take_id} is not {before}, so it cannot become {after}")
+
+    # fingerprints
+
+    def add_fingerprint(self, row: Mapping[str, Any]) -> None:
+        """A setting was probed."""
+        with self._transaction():
+            self._insert("fingerprints", FINGERPRINTS, row)
+
+    def next_fingerprint_id(self) -> str:
+        """The id for the next probe of a setting: `f000041`."""
+        (count,) = self._db.execute("SELECT COUNT(*) FROM fingerprints").fetchone()
+        return f"f{count:06d}"
+
+    def fingerprints(self, unit_id: str | None = None) -> list[Row]:
+        """Every probe of a setting (of `unit_id`, if given), oldest first."""
+        where, arguments = ("WHERE unit_id = ?", (unit_id,)) if unit_id else ("", ())
+        return list(self._rows(f"SELECT * FROM fingerprints {where} ORDER BY fingerprint_id", FINGERPRINTS, *arguments))
 
     # sessions
 
@@ -147,20 +200,41 @@ class Journal:
 
     def sessions(self) -> list[Row]:
         """All runs, oldest first."""
-        return self._rows("SELECT * FROM sessions ORDER BY started_at", SESSIONS)
+        return list(self._rows("SELECT * FROM sessions ORDER BY started_at", SESSIONS))
+
+    def save_copy(self, path: Path) -> None:
+        """A consistent copy of the whole journal at `path`, for the day the disk spoils this one."""
+        with self._errors_named():
+            copy = sqlite3.connect(path)
+            try:
+                self._db.backup(copy)
+            finally:
+                copy.close()
 
     # below: how it is done
+
+    def _create(self, table: str) -> None:
+        """Make `table`, or give an older one the columns that it lacks."""
+        described = [
+            f"{c.name} {SQL_TYPES[c.type]}{' PRIMARY KEY' if c.name == KEYS[table] else ''}" for c in COLUMNS[table]
+        ]
+        self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(described)})")
+        known = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+        for column in COLUMNS[table]:
+            if column.name not in known:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column.name} {SQL_TYPES[column.type]}")
 
     def _insert(self, table: str, columns: tuple[Column, ...], row: Mapping[str, Any]) -> None:
         values = _to_sql(columns, row)
         places = ", ".join("?" * len(values))
         self._db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values()))
 
-    def _rows(self, query: str, columns: tuple[Column, ...], *arguments: object) -> list[Row]:
+    def _rows(self, query: str, columns: tuple[Column, ...], *arguments: object) -> Iterator[Row]:
         with self._errors_named():
             cursor = self._db.execute(query, arguments)
             names = [description[0] for description in cursor.description]
-            return [_from_sql(columns, dict(zip(names, values, strict=True))) for values in cursor]
+            for values in cursor:
+                yield _from_sql(columns, dict(zip(names, values, strict=True)))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -168,6 +242,7 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                step("journal")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:

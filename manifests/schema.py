@@ -94,20 +94,28 @@ TAKES = _columns("""
     reasons                | texts |         | reason codes of every alarm
     wet_path               | text  |         | the accepted audio, relative to the dataset
     wet_sha256             | text  |         | of the PCM of wet (int32, little-endian)
+    cv_path                | text  |         | the unit's gain-control voltage in the same frames as wet; null where none is recorded
+    cv_sha256              | text  |         | of the PCM of that
     sample_rate            | int   | Hz      | of wet
     frames                 | int   | samples | of wet; equals frames of dry
     channels               | int   |         | of wet
     started_at             | time  | UTC     | when the take began
+    stream_frame           | int   | samples | the song's first frame, counted in the unbroken stream of the session
+    settle_s               | float | s       | silence before the take, in which the unit recovers from the one before
     elapsed_s              | float | s       | from its first to its last sample on the monotonic clock
     latency_samples        | float | samples | measured by the probe before the song; positive: wet lags dry
     latency_std_samples    | float | samples | standard deviation of latency_samples
     integer_shift_samples  | int   | samples | how far wet was moved; the fraction stays in the audio
+    loopback_latency_samples | float | samples | of the converters alone, by the loopback pair; null without one
     drift_samples          | float | samples | latency after the song minus latency before it
+    drift_ppm              | float | ppm     | slope of the delay along the song
+    delay_jump_samples     | float | samples | largest departure of the delay along the song from its start
     xruns                  | int   |         | callbacks that the driver flagged during the take
     peak_dbfs              | float | dB      | largest sample of wet, re full scale
     clipped_runs           | int   |         | flat tops at the converter's limit, 4 samples or more
     noise_floor_dbfs       | float | dB      | RMS of the silence before the probe, at the return
     hum_dbfs               | float | dB      | mains hum in the same silence
+    dc_offset              | float |         | largest mean of a channel in the same silence, as a fraction of full scale
     static_gain_db         | float | dB      | gain of the below-threshold probe, send to return, staging removed
     channel_imbalance_db   | float | dB      | that gain, left minus right
     gain_reduction_mean_db | float | dB      | level lost against static_gain_db, 100 ms windows, mean
@@ -129,12 +137,15 @@ SESSIONS = _columns("""
     loopback_return    | int   |      | its return
     unit_make          | text  |      | maker of the unit
     unit_model         | text  |      | model of the unit
-    unit_serial        | text  |      | serial of the unit
+    unit_serial        | text  |      | serial of the unit; of several, separated by commas
     dbu_at_0dbfs_out   | float | dBu  | level at the unit's input for digital full scale; null until calibrated
     dbu_at_0dbfs_in    | float | dBu  | level at the return that reads full scale; null until calibrated
+    calibrated_at      | time  | UTC  | when `buscomp calibrate` measured this device; null where it never did
+    calibration        | text  |      | everything that it measured, as JSON
     send_boost_db      | float | dB   | digital boost of dry before the converter
     return_trim_db     | float | dB   | digital trim of the return before it is stored
     operator           | text  |      | who was at the rack
+    settling           | text  |      | policy between takes: silence or contiguous
     plan_sha256        | text  |      | hash of the plan that was carried out
     buscomp_version    | text  |      | version of this software
     started_at         | time  | UTC  | begin of the run
@@ -142,13 +153,28 @@ SESSIONS = _columns("""
 """)
 
 FINGERPRINTS = _columns("""
-    setting_id         | text  |    | the setting that the plan asks for
-    session_id         | text  |    | run in which it was probed
-    verdict            | text  |    | match, mismatch or unknown
-    nearest_setting_id | text  |    | the setting it looks most like
-    distance           | float | dB | to the reference of setting_id
-    margin             | float | dB | distance to the second nearest minus distance to the nearest
-    features           | texts |    | what was measured, as name=value
+    fingerprint_id     | text  |         | id of one probe of a setting
+    unit_id            | text  |         | make, model and serial of the unit
+    setting_id         | text  |         | the setting that the plan asks for
+    session_id         | text  |         | run in which it was probed
+    occasion           | text  |         | begin or end of a pass, anchor, calibration, warm_up
+    measured_at        | time  | UTC     | when it was probed
+    verdict            | text  |         | match, mismatch or unknown
+    told               | text  |         | the verdict for a person, which names the likely knob
+    knob               | text  |         | the control that most likely stands elsewhere; null at a match
+    nearest_setting_id | text  |         | the setting it looks most like
+    distance           | float | dB      | to the reference of setting_id
+    margin             | float | dB      | distance to the second nearest minus distance to the nearest
+    replicate_esr      | float |         | error energy over signal energy against the earlier visit of the same setting
+    latency_samples    | float | samples | by the probe before it
+    static_gain_db     | float | dB      | gain of the below-threshold probe
+    channel_imbalance_db | float | dB    | that gain, left minus right
+    noise_floor_dbfs   | float | dB      | RMS of the silence before it
+    features           | texts |         | what was measured, as name=value
+    audio_path         | text  |         | the aligned return, relative to the dataset
+    audio_sha256       | text  |         | of its PCM
+    reasons            | texts |         | reason codes of every alarm
+    override_reason    | text  |         | why a person accepted it against the verdict, and who
 """)
 
 ANNOTATIONS = _columns("""

@@ -7,8 +7,10 @@ come out as `DiskFullError`, and the temporary file is gone.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,20 @@ from pathlib import Path
 from .errors import DiskFullError
 
 TEMPORARY_SUFFIX = ".partial"
+FAULT = "BUSCOMP_FAULT"  # `step:7` breaks the seventh durable step of a process, `kill:7` kills it there: for tests
+_steps = itertools.count(1)
+
+
+def step(name: str) -> None:
+    """Every durable step passes here (write, rename, folder, journal), so that a test can break each of them."""
+    order = os.environ.get(FAULT)
+    if order is None:
+        return
+    how, _, number = order.partition(":")
+    if next(_steps) == int(number):
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(errno.EIO, f"{FAULT}={order} broke the step {name}")
 
 
 def sync_folder(folder: Path) -> None:
@@ -47,9 +63,12 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
         with full_disk_named(path):
+            step("write")
             write(temporary)
             sync_file(temporary)
+            step("rename")
             os.replace(temporary, path)
+            step("folder")
         sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .errors import DatasetError
 from .schema import SCHEMA_VERSION, TYPES, Column, arrow_schema
 from .storage import write_whole
 
+ROW_GROUP = 8192  # rows held in memory at a time
 MADE_WITH = b"buscomp_made_with"
 COLUMNS = b"buscomp_columns"  # Parquet has checksums for its pages, but none for the names and types in its footer
 
@@ -34,13 +36,19 @@ def write_table(
     names = schema.names
     ours = {MADE_WITH: json.dumps(dict(made_with or {})), COLUMNS: _described(schema)}
     schema = schema.with_metadata({**schema.metadata, **ours})
-    complete = []
-    for row in rows:
+
+    def complete(row: Mapping[str, Any]) -> dict[str, Any]:
         if unknown := set(row) - set(names):
             raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
-        complete.append({name: row.get(name) for name in names})
-    arrow = pa.Table.from_pylist(complete, schema=schema)
-    write_whole(path, lambda temporary: pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True))
+        return {name: row.get(name) for name in names}
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+            remaining = map(complete, rows)
+            while group := list(islice(remaining, ROW_GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+    write_whole(path, write)
 
 
 def read_arrow(path: Path, table: str) -> pa.Table:
@@ -103,7 +111,7 @@ MADE_BY = {
 }
 REBUILT_BY = {
     table: "type `buscomp verify --rebuild`"
-    if table in ("takes", "sessions", "settings")
+    if table in ("takes", "sessions", "settings", "fingerprints")
     else made.replace(" first", " again")
     for table, made in MADE_BY.items()
 } | {"annotations": "type `buscomp annotate --again`"}
