@@ -2,15 +2,20 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-EXTRAS ?= train,report,test
+EXTRAS ?= train,report,midi,test
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/buscomp demo
 
 test: $(VENV)/installed lint
 	$(BIN)/python -m pytest
+
+# Figures, not tests: each script prints a table, and takes minutes. One of them: python tests/benchmarks/bench_compressor.py
+bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

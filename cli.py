@@ -25,7 +25,11 @@ VERBS = {
     "catalog": ("curation", "Song files -> songs.parquet and normalised dry audio."),
     "plan": ("capture", "Dry run of a capture: takes, hours, bytes, knob moves, days."),
     "capture": ("capture", "Play every song at every setting and record what comes back."),
-    "status": ("manifests", "How far the capture is."),
+    "status": ("capture", "How far the capture is, and what the daemon is doing."),
+    "pause": ("capture", "Let the running capture wait after the take in progress."),
+    "resume": ("capture", "Let a paused capture go on."),
+    "stop": ("capture", "End the running capture after the take in progress."),
+    "calibrate": ("capture", "Measure latency, levels, noise and frequency response of the rack."),
     "verify": ("manifests", "Check every file against the tables."),
     "annotate": ("annotation", "Key and tempo of every song."),
     "split": ("curation", "Which songs and settings are for training, which for testing."),
@@ -34,7 +38,7 @@ VERBS = {
     "evaluate": ("trainer", "Compare a trained model and trivial baselines with the unit."),
     "report": ("curation", "One HTML page about the dataset, with figures."),
 }
-EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report"}
+EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report", "rtmidi": "midi"}
 
 
 class _OneLine(click.ClickException):

@@ -1,26 +1,43 @@
-"""A whole capture, from words to takes: device, plan, session."""
+"""A whole capture, from words to takes: device, plan, rack, session."""
 
 from __future__ import annotations
 
 import getpass
-import signal
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from types import FrameType
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..manifests.dataset import Dataset
 from ..manifests.errors import UsageError
 from ..manifests.unit import Unit
 from ..manifests.version import version
+from .attempts import Attempts
+from .calibration import load_calibration
+from .control import Control
+from .daemon import Daemon
 from .device import DeviceProfile, resolve_device
 from .interface import Interface
-from .panel import OperatorPanel, Panel
+from .knob_check import KnobCheck
+from .layout import TakeLayout
+from .overrides import parse_overrides
+from .panel import Panel, open_panel
 from .preflight import Ready, commit_plan, preflight
+from .proof import Proof
+from .rack import rack_of
+from .referee import Referee
 from .session import Session
+from .settling import settle_s
 from .staging import Staging
+from .stream import Stopped, Stream
+from .visits import remaining_visits
+
+if TYPE_CHECKING:
+    from .faults import FaultSchedule
+
+Row = dict[str, Any]
 
 
 def capture(
@@ -30,124 +47,178 @@ def capture(
     grid: str,
     operator: str | None,
     extend: bool,
+    overrides: Sequence[str] = (),
+    faults: Sequence[str] = (),
     report: Callable[[str], None],
     progress: Callable[[int], Callable[[], None]],
-) -> None:
+) -> bool:
     """Play every planned song at every setting and keep what is right; goes on where an earlier session stopped.
 
     Nothing is written before device, grid, unit, songs and disk are found fit. `report` gets one line at a time for
-    whoever watches; `progress(total)` gives a function to call after each take.
-    """
+    whoever watches; `progress(total)` gives a function to call after each take. False when it was asked to stop."""
+    operator = operator or getpass.getuser()
     device_name, profile = resolve_device(device, dataset.root)
+    accepted_by_name = parse_overrides(overrides, operator)
+    schedule = fault_schedule(faults, profile)
     staging = Staging(profile.send_boost_db, profile.return_trim_db)
     ready = preflight(dataset, grid, device_name, profile, staging)
-    with dataset.lock():
+    with dataset.lock(), ExitStack() as open_things:
         if dataset.journal_path.exists():
             with dataset.journal() as journal:
                 commit_plan(dataset, journal, ready, extend)
-                if not journal.planned():
+                if journal.next_planned() is None:
                     dataset.snapshot(journal)
-                    return
-        interface = open_interface(profile, ready.unit)  # one that cannot be opened leaves a new dataset untouched
+                    return True
+
+        interface = open_interface(profile, ready, schedule)  # one that cannot be leaves a new dataset untouched
+        open_things.callback(interface.close)
+        control = Control(dataset)
+        panels = open_panels(profile, ready.units, interface)
+        for panel in panels:
+            open_things.callback(panel.close)
+        journal = open_things.enter_context(dataset.journal())
+        open_things.enter_context(control.signals())
+        if new := commit_plan(dataset, journal, ready, extend):
+            report(f"Planned {new} takes: {len(ready.songs)} songs at {len(ready.settings)} settings.")
+        row = session_row(dataset, device_name, profile, ready, interface, operator)
+        session_id = str(row["session_id"])
+        left = journal.counts().get("planned", 0)
+        daemon = open_things.enter_context(Daemon.opened(dataset, session_id, left, profile.alarm))
+        attempts = Attempts(dataset, journal)
+        knobs = KnobCheck(
+            dataset,
+            journal,
+            session_id,
+            sample_rate=profile.sample_rate,
+            channels=len(profile.sends),
+            block_size=interface.block_size,
+            max_latency_samples=profile.max_latency_samples,
+            settings=ready.plan.visited_settings,
+            tolerated=tuple(accepted_by_name),
+        )
+        reopen = partial(open_again, interface, profile, ready)
+        stream = Stream(interface, reopen, profile.wiring, staging, profile.device_wait_s, control, daemon)
+        rack = rack_of(profile, ready.units, panels, load_calibration(dataset, device_name))
+        session = Session(
+            dataset=dataset,
+            journal=journal,
+            rack=rack,
+            visits=remaining_visits(ready.plan, journal),
+            songs=ready.songs,
+            settling=ready.plan.settling,
+            max_latency_samples=profile.max_latency_samples,
+            stream=stream,
+            proof=Proof(
+                rack=rack,
+                stream=stream,
+                knobs=knobs if ready.plan.fingerprint else None,
+                warm_up=ready.plan.grid.warm_up,
+                control=control,
+                daemon=daemon,
+                report=report,
+            ),
+            attempts=attempts,
+            referee=Referee(
+                attempts, session_id, staging, interface.block_size, daemon, report, overrides=accepted_by_name
+            ),
+            daemon=daemon,
+            report=report,
+            step=progress(left),
+        )
+        journal.start_session(row)
         try:
-            with dataset.journal() as journal, _terminate_is_interrupt():
-                if new := commit_plan(dataset, journal, ready, extend):
-                    report(f"Planned {new} takes: {len(ready.songs)} songs at {len(ready.settings)} settings.")
-                row = session_row(device_name, profile, ready, interface, operator)
-                session = Session(
-                    dataset=dataset,
-                    journal=journal,
-                    session_id=row["session_id"],
-                    unit=ready.unit,
-                    settings=ready.settings,
-                    songs=ready.songs,
-                    staging=staging,
-                    max_latency_samples=profile.max_latency_samples,
-                    interface=interface,
-                    reopen=lambda: open_interface(profile, ready.unit),
-                    panel=panel_for(profile, ready.unit, interface),
-                    report=report,
-                    step=progress(len(journal.planned())),
-                )
-                journal.start_session(row)
-                try:
-                    session.run()
-                finally:
-                    journal.end_session(session.session_id, datetime.now(UTC))
-                    dataset.snapshot(journal)
+            session.run()
+        except Stopped:
+            return False
         finally:
-            interface.close()
+            journal.end_session(session_id, datetime.now(UTC))
+            dataset.snapshot(journal)
+        return True
 
 
-def open_interface(profile: DeviceProfile, unit: Unit) -> Interface:
+def fault_schedule(faults: Sequence[str], profile: DeviceProfile) -> FaultSchedule | None:
+    """What a virtual device shall commit; `UsageError` for another device, and for a fault that cannot be meant."""
+    if profile.kind != "virtual":
+        if faults:
+            raise UsageError("only a virtual device commits faults", got=profile.match, mend="leave --fault out")
+        return None
+    from .faults import FaultSchedule, parse_fault
+
+    return FaultSchedule([parse_fault(fault) for fault in faults])
+
+
+def open_interface(profile: DeviceProfile, ready: Ready, schedule: FaultSchedule | None) -> Interface:
     """The open interface that a device profile describes; `DeviceError` when it cannot be opened."""
     if profile.kind == "virtual":
         from .virtual import VirtualInterface
 
-        if missing := {"threshold_db", "ratio", "attack_ms", "release_s"} - set(unit.controls):
-            raise UsageError(
-                f"the virtual device simulates a bus compressor; unit {unit.model} has no {', '.join(sorted(missing))}",
-                mend="use a grid for the unit ssl-500-bus",
-            )
-        return VirtualInterface(
-            sample_rate=profile.sample_rate,
-            latency_samples=profile.latency_samples,
-            noise_dbfs=profile.noise_dbfs,
-            seed=profile.seed,
-        )
+        assert schedule is not None
+        return VirtualInterface.of_profile(profile, ready.unit, schedule)
     from .portaudio import PortAudioInterface
 
-    return PortAudioInterface(profile)
+    return PortAudioInterface(profile, longest_frames(ready, profile))
 
 
-def panel_for(profile: DeviceProfile, unit: Unit, interface: Interface) -> Panel:
-    """Whoever turns the knobs: the simulation itself, else the operator in the terminal."""
+def open_again(interface: Interface, profile: DeviceProfile, ready: Ready) -> Interface:
+    """The interface anew, after `interface` died. What stands at the rack has kept its knobs, the simulated too."""
+    if profile.kind == "virtual":
+        from .virtual import VirtualInterface
+
+        assert isinstance(interface, VirtualInterface)
+        interface.revive()
+        return interface
+    return open_interface(profile, ready, None)
+
+
+def longest_frames(ready: Ready, profile: DeviceProfile) -> int:
+    """Of all takes of the plan."""
+    song = max(row["frames"] for row in ready.songs.values())
+    silence_s = max(settle_s(ready.unit, setting.values, ready.plan.settling) for setting in ready.settings.values())
+    return TakeLayout.of(song, profile.sample_rate, silence_s, profile.max_latency_samples).frames
+
+
+def open_panels(profile: DeviceProfile, units: Sequence[Unit], interface: Interface) -> tuple[Panel, ...]:
+    """Whoever turns the knobs of each unit: the simulation itself, else what the profile says, else the operator."""
     if profile.kind == "virtual":
         from .virtual import VirtualInterface, VirtualPanel
 
         assert isinstance(interface, VirtualInterface)
-        return VirtualPanel(interface)
-    return OperatorPanel(unit)
+        return tuple(VirtualPanel(interface, number) for number in range(len(units)))
+
+    return tuple(
+        open_panel(place.panel or profile.panel, unit, unit.serial if profile.units else None)
+        for place, unit in zip(profile.places, units, strict=True)
+    )
 
 
 def session_row(
-    device_name: str, profile: DeviceProfile, ready: Ready, interface: Interface, operator: str | None
-) -> dict[str, Any]:
+    dataset: Dataset, device_name: str, profile: DeviceProfile, ready: Ready, interface: Interface, operator: str
+) -> Row:
     """The row of `sessions` for a run that begins now."""
     started_at = datetime.now(UTC)
+    calibration = load_calibration(dataset, device_name)
     return {
         "session_id": f"s{started_at:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}",
         "device": device_name,
         "host_api": interface.host_api,
         "sample_rate": interface.sample_rate,
         "block_size": interface.block_size,
-        "sends": ",".join(map(str, profile.sends)),
-        "returns": ",".join(map(str, profile.returns)),
+        "sends": ",".join(map(str, profile.wiring.outputs)),
+        "returns": ",".join(map(str, profile.wiring.inputs)),
         "loopback_send": profile.loopback_send,
         "loopback_return": profile.loopback_return,
         "unit_make": ready.unit.make,
         "unit_model": ready.unit.model,
-        "unit_serial": ready.unit.serial,
-        "dbu_at_0dbfs_out": profile.dbu_at_0dbfs_out,
-        "dbu_at_0dbfs_in": profile.dbu_at_0dbfs_in,
+        "unit_serial": ",".join(unit.serial for unit in ready.units),
+        "dbu_at_0dbfs_out": ready.levels["dbu_at_0dbfs_out"],
+        "dbu_at_0dbfs_in": ready.levels["dbu_at_0dbfs_in"],
+        "calibrated_at": calibration and calibration.measured_at,
+        "calibration": calibration and calibration.to_json(),
         "send_boost_db": profile.send_boost_db,
         "return_trim_db": profile.return_trim_db,
-        "operator": operator or getpass.getuser(),
+        "operator": operator,
+        "settling": ready.plan.settling,
         "plan_sha256": ready.plan.sha256,
         "buscomp_version": version(),
         "started_at": started_at,
     }
-
-
-@contextmanager
-def _terminate_is_interrupt() -> Iterator[None]:
-    """SIGTERM (a service manager, a closed terminal) ends a session as orderly as Ctrl-C does."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from ..manifests.errors import DeviceError, UsageError
 from ..manifests.levels import RETURN_TRIM_DB, SEND_BOOST_DB
 from ..manifests.yaml_file import Strict, load_yaml
+from .panel import PanelChoice
 from .profiles import find_profile, profile_names
 from .wiring import Wiring
 
@@ -31,6 +32,7 @@ class UnitPlace(Strict):
     returns: tuple[Channel, ...] = Field(min_length=1)  # input channels from this unit
     sends: tuple[Channel, ...] = ()  # output channels to it; none: the profile's, split outside to every unit
     cv_returns: tuple[Channel, ...] = ()  # input channels with its gain-control voltage
+    panel: PanelChoice | None = None  # who turns its knobs; none: as the profile says
 
 
 class DeviceProfile(Strict):
@@ -44,6 +46,7 @@ class DeviceProfile(Strict):
     sends: tuple[Channel, ...] = Field(default=(1, 2), min_length=1)  # output channels to the unit, counted from 1
     returns: tuple[Channel, ...] = Field(default=(1, 2), min_length=1)  # input channels from the unit
     cv_returns: tuple[Channel, ...] = ()  # DC-coupled input channels with the unit's gain-control voltage
+    panel: PanelChoice = PanelChoice()  # who turns the knobs
     units: tuple[UnitPlace, ...] = ()  # several units at once; none: one unit between sends and returns
     loopback_send: Channel | None = None  # an output wired straight to an input
     loopback_return: Channel | None = None  # that input
@@ -52,11 +55,15 @@ class DeviceProfile(Strict):
     send_boost_db: float = SEND_BOOST_DB  # digital boost of dry before the converter
     return_trim_db: float = RETURN_TRIM_DB  # digital trim of the return before it is stored
     max_latency_samples: int = Field(default=8192, ge=0, le=1 << 20)  # longest round trip that is looked for
+    device_wait_s: float = Field(default=600.0, ge=0)  # how long a device that died is waited for
+    alarm: tuple[str, ...] = ()  # a command that is run when a person is needed: docs/daemon.md
 
     # for kind: virtual
     latency_samples: float = Field(default=137.37, ge=0)  # of the simulated converters
     noise_dbfs: float = Field(default=-100.0, le=0)  # noise at the return, RMS
     seed: int = 1  # of that noise
+    specimen_seed: int | None = None  # which simulated specimen: tolerances, harmonics; null: the ideal one
+    warm_up_degc: float = Field(default=0.0, ge=0, le=100)  # how far it warms up from the begin of a stream
 
     @model_validator(mode="after")
     def _check(self) -> DeviceProfile:

@@ -1,4 +1,4 @@
-"""`grid.yaml`: which settings are visited.
+"""`grid.yaml`: which settings are visited, and how the capture goes about it.
 
     unit: ssl-500-bus                  # a unit profile
     factors:                           # the grid is every combination of these positions ...
@@ -10,7 +10,16 @@
     expect: 8                          # how many settings the grid promises
     random: {count: 20, seed: 500}     # more settings, drawn by seed, or `settings:` with a list
 
-Controls that are no factor stand at the unit's held position.
+    order: gray                        # gray, tsp, joint or blocked-random (`order`)
+    design: full                       # or which songs at which setting (`design`)
+    settling: silence                  # or contiguous (`settling`)
+    fingerprint: true                  # knobs are checked by ear
+    calibrate: [attack_ms]             # controls whose positions are fingerprinted before the first pass (`visits`)
+    anchor: {every: 12}                # a fingerprint at one and the same setting before every 12th pass (`visits`)
+    warm_up: {minutes_most: 60}        # no take before the gain stands still (`warm_up`)
+    shifts: {start: 2026-12-01, ...}   # when somebody is at the rack (`shifts`)
+
+Controls that are no factor stand at the unit's held position. Nothing below `random` has to be there.
 """
 
 from __future__ import annotations
@@ -19,15 +28,22 @@ import hashlib
 import heapq
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from ..manifests.errors import UsageError
 from ..manifests.unit import Position, Setting, Unit, shown
 from ..manifests.yaml_file import Strict, line_of, load_yaml
+from .blocks import Songs
+from .design import Design
+from .order import BLOCK, Order
 from .profiles import find_profile
+from .settling import Settling
+from .shifts import Shifts
+from .warm_up import WarmUpRule
 
 MOST_COMBINATIONS = 500_000  # seconds of counting; nobody visits that many
 Levels = dict[str, tuple[Position, ...]]
@@ -66,15 +82,47 @@ class Random(Strict):
         return self
 
 
+class Anchor(Strict):
+    """One setting that is visited again and again, so that drift shows."""
+
+    every: int = Field(default=BLOCK, ge=1)  # passes
+    setting: dict[str, Position] | None = None  # held controls may be left out; null: in the middle of the grid
+
+
 class Grid(Strict):
-    """The settings that a dataset promises."""
+    """The settings that a dataset promises, and how they are captured."""
 
     unit: str
     factors: dict[str, tuple[Position, ...]] = Field(min_length=1)
     exclude: tuple[Exclude, ...] = ()
     expect: int = Field(ge=1)
     random: Random | None = None
+    order: Order = "gray"
+    order_seed: int = 0  # of blocked-random
+    design: Design = Design()
+    settling: Settling = "silence"
+    fingerprint: bool = True
+    calibrate: tuple[str, ...] = ()
+    anchor: Anchor | None = None
+    warm_up: WarmUpRule | None = None
+    shifts: Shifts | None = None
     _path: Path | None = PrivateAttr(default=None)  # where it was read, for messages
+
+    @model_validator(mode="before")
+    @classmethod
+    def _anchored_blocks(cls, document: Any) -> Any:
+        """Blocks without an anchor would tell nothing about drift."""
+        if isinstance(document, dict) and document.get("order") == "blocked-random" and "anchor" not in document:
+            return {**document, "anchor": {}}
+        return document
+
+    @model_validator(mode="after")
+    def _check(self) -> Grid:
+        if not self.fingerprint and (self.calibrate or self.anchor or self.warm_up):
+            raise ValueError("calibrate, anchor and warm_up are fingerprints: they need fingerprint: true")
+        if self.order != "blocked-random" and self.order_seed:
+            raise ValueError("order_seed is for order: blocked-random")
+        return self
 
     @property
     def combinations(self) -> int:
@@ -114,6 +162,41 @@ class Grid(Strict):
                 allowed=str(self.random.expect),
             )
         return grid + others
+
+    def anchor_setting(self, unit: Unit, settings: Sequence[Setting]) -> Setting | None:
+        """The setting of the anchor, None without one: as the file says, else the setting of the grid that stands
+        nearest to the middle of every control (of two middles, the lower position)."""
+        if self.anchor is None:
+            return None
+        if self.anchor.setting is not None:
+            return self._written(unit, self.anchor.setting, "anchor", "anchor", "setting")
+        grid = [setting for setting in settings if setting.origin == "grid"]
+        off_middle = {setting.setting_id: 0 for setting in grid}
+        for name, control in unit.controls.items():
+            used = sorted({control.index(setting.values[name]) for setting in grid})
+            for setting in grid:
+                place = used.index(control.index(setting.values[name]))
+                off_middle[setting.setting_id] += abs(place - (len(used) - 1) // 2)
+        return min(grid, key=lambda setting: off_middle[setting.setting_id])
+
+    def calibrated_controls(self, unit: Unit) -> tuple[str, ...]:
+        """The controls that are to be calibrated."""
+        for place, name in enumerate(self.calibrate):
+            self._known(name, unit, "calibrate", place)
+        return self.calibrate
+
+    def songs_by_setting(
+        self,
+        songs: Iterable[Mapping[str, Any]],
+        settings: Sequence[Setting],
+        planned: Mapping[str, Collection[str]] | None = None,
+    ) -> dict[str, Songs]:
+        """The song_ids of each setting, by the design. `songs` are rows; `planned` stays as it is."""
+        durations_s = {song["song_id"]: song["frames"] / song["sample_rate"] for song in songs}
+        try:
+            return self.design.songs_by_setting(durations_s, settings, planned)
+        except ValueError as error:
+            raise UsageError(f"{self._at('design', 'hours')}{error}", mend="raise design: hours:") from None
 
     def _levels(self, unit: Unit) -> Levels:
         """The factors as positions of the unit."""
@@ -208,13 +291,7 @@ class Grid(Strict):
         others = []
         for place, listed in enumerate(self.random.settings):
             here = ("random", "settings", place)
-            for name, value in listed.items():
-                self._known(name, unit, *here, name)
-                self._position(unit, name, value, *here, name)
-            try:
-                setting = unit.setting(listed, "random")
-            except UsageError as error:
-                raise UsageError(f"{self._at(*here)}{error}") from None
+            setting = self._written(unit, listed, "random", *here)
             if setting.setting_id in taken:
                 raise UsageError(
                     f"{self._at(*here)}this setting stands twice, or is in the grid", got=setting.setting_id
@@ -222,6 +299,16 @@ class Grid(Strict):
             taken.add(setting.setting_id)
             others.append(setting)
         return others
+
+    def _written(self, unit: Unit, values: Mapping[str, Position], origin: str, *location: int | str) -> Setting:
+        """The setting that stands in the file at `location`."""
+        for name, value in values.items():
+            self._known(name, unit, *location, name)
+            self._position(unit, name, value, *location, name)
+        try:
+            return unit.setting(values, origin)
+        except UsageError as error:
+            raise UsageError(f"{self._at(*location)}{error}") from None
 
     def _known(self, name: str, unit: Unit, *location: int | str) -> None:
         if name not in unit.controls:

@@ -1,28 +1,41 @@
-"""In which order the settings are visited, so that a hand at the rack turns as little as possible.
+"""In which order the settings are visited.
 
 A move is one control turned between two settings. Its cost is the control's `move_cost_s`, and a little for every
-detent it travels. The cheapest order is a travelling-salesman path: nested reflected (snake) order, most expensive
-control outermost, is the start; 2-opt and Or-opt improve it, and kicks (double bridges) with a fixed seed lead out of
-local minima (iterated local search; Lourenco, Martin & Stuetzle 2003). Costs are integer milliseconds and the random
-numbers are Python's own, so that the same settings come out in the same order on every machine.
+detent it travels.
+
+    gray            the grid with one move at a time, each to a neighbouring level, dear controls outermost (reflected
+                    Gray order; where `exclude` rules left holes, what comes nearest to it); then the random settings
+                    as at `tsp`
+    tsp             the grid in the fewest seconds, then the random settings in the fewest seconds
+    joint           grid and random settings in one path of the fewest seconds
+    blocked-random  blocks in which every level stands about equally often, drawn by seed; within a block the fewest
+                    seconds from the anchor. Drift of the rack over weeks is not mistaken for the effect of a knob
+
+Costs are integer milliseconds, and nothing is drawn that depends on a library: the same settings come out in the same
+order on every machine.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..manifests.unit import Setting, Unit
+from .route import short_path
 
+Order = Literal["gray", "tsp", "joint", "blocked-random"]
 DETENT_COST_S = 0.25  # far below any move: among equal moves the shortest way wins
-KICKS = 100  # 144 + 76 settings take about a second
-KICK_SPAN = 30  # a kick rearranges neighbours, never the whole path
-LARGEST_IMPROVED = 1000  # above it a search step costs seconds, and the snake has to do
+LARGEST_IMPROVED = 1000  # above it the search costs many seconds, and the snake has to do
+BLOCK = 12  # settings in a block of `blocked-random` where no anchor says otherwise
+LEAP, MOVE = 10**5, 10**10  # detents: more than any path has, and more than any path has leaps
 Matrix = npt.NDArray[np.int64]
+Costs = Callable[[Matrix, Unit], Matrix]
 
 
 def moves(before: Setting, after: Setting) -> int:
@@ -32,41 +45,70 @@ def moves(before: Setting, after: Setting) -> int:
 
 def move_cost_s(before: Setting, after: Setting, unit: Unit) -> float:
     """Seconds that an operator needs to go from one setting to the other; the same both ways."""
-    return float(_costs_ms(_positions([before, after], unit), unit)[0, 1]) / 1000
+    return float(_seconds(_positions([before, after], unit), unit)[0, 1]) / 1000
 
 
-def visit_order(settings: Sequence[Setting], unit: Unit) -> list[Setting]:
-    """The settings, each once, on a cheap path: all of the grid, then the random ones from where it ends.
+def path_cost_s(path: Sequence[Setting], unit: Unit) -> float:
+    """Seconds of turning along the way."""
+    if len(path) < 2:
+        return 0.0
+    positions = _positions(path, unit)
+    detents = np.abs(np.diff(positions, axis=0))
+    return float(((detents > 0) * _move_ms(unit) + detents * round(DETENT_COST_S * 1000)).sum()) / 1000
 
-    Never dearer than the given order (grid first). Deterministic."""
+
+def visit_order(
+    settings: Sequence[Setting],
+    unit: Unit,
+    order: Order = "gray",
+    *,
+    seed: int = 0,
+    block: int = BLOCK,
+    anchor: Setting | None = None,
+) -> list[Setting]:
+    """The settings, each once, in `order`. `seed`, `block` (settings a block) and `anchor` (visited before each
+    block) are for `blocked-random`.
+
+    The other orders never cost more seconds than the settings as given, grid first. Deterministic.
+    """
     grid = [setting for setting in settings if setting.origin == "grid"]
     others = [setting for setting in settings if setting.origin != "grid"]
-    ordered = _cheap_path(None, grid, unit)
-    ordered += _cheap_path(ordered[-1] if ordered else None, others, unit)
-    given = grid + others
-    return ordered if _path_cost_s(ordered, unit) <= _path_cost_s(given, unit) else given
+    if order == "blocked-random":
+        path: list[Setting] = []
+        for together in _blocks([*grid, *others], unit, seed, block):
+            path += _short_path(anchor or (path[-1] if path else None), together, unit)
+        return path
+    if order == "joint":
+        return _cheaper(_short_path(None, [*grid, *others], unit), [*grid, *others], unit)
+    path = _short_path(None, grid, unit, _orderly if order == "gray" else _seconds)
+    path += _short_path(path[-1] if path else None, others, unit)
+    return _cheaper(path, [*grid, *others], unit)
 
 
-def _path_cost_s(path: Sequence[Setting], unit: Unit) -> float:
-    return sum(move_cost_s(before, after, unit) for before, after in pairwise(path))
+def _cheaper(path: list[Setting], given: list[Setting], unit: Unit) -> list[Setting]:
+    return path if path_cost_s(path, unit) <= path_cost_s(given, unit) else given
 
 
-def _cheap_path(start: Setting | None, settings: list[Setting], unit: Unit) -> list[Setting]:
-    """A cheap path through `settings`, from `start` if there is one, with its end free."""
+def _short_path(
+    start: Setting | None, settings: list[Setting], unit: Unit, costs: Costs | None = None
+) -> list[Setting]:
+    """A cheap path through `settings`, coming from `start` if there is one, with its end free."""
     if not settings:
         return []
     positions = _positions(settings, unit)
-    dearest_first = sorted(range(positions.shape[1]), key=lambda c: -list(unit.controls.values())[c].move_cost_s)
+    moved_ms = _move_ms(unit)
+    dearest_first = sorted(range(len(moved_ms)), key=lambda control: -int(moved_ms[control]))
     snake = _snake(list(range(len(settings))), positions, dearest_first, set())
     if len(settings) > LARGEST_IMPROVED:
         return [settings[node] for node in snake]
-    # Node 0 is where the path starts, and stays in front. Without a start it costs nothing to leave.
-    costs = _costs_ms(_positions([start or settings[0], *settings], unit), unit)
     if start is None:
-        costs[0, :] = 0
-    starts = [[0, *(node + 1 for node in nodes)] for nodes in (snake, range(len(settings)))]
-    path = _improve(min(starts, key=lambda nodes: _length(nodes, costs)), costs)
-    return [settings[node - 1] for node in _kick(path, costs)[1:]]
+        between = (costs or _seconds)(positions, unit)
+        guess = min((snake, sorted(snake)), key=lambda path: _length(path, between))
+        return [settings[node] for node in short_path(between, guess)]
+    between = (costs or _seconds)(_positions([*settings, start], unit), unit)
+    home = len(settings)
+    guess = min(([home, *snake], [home, *sorted(snake)]), key=lambda path: _length(path, between))
+    return [settings[node] for node in short_path(between, guess, home)[1:]]
 
 
 def _positions(settings: Sequence[Setting], unit: Unit) -> Matrix:
@@ -74,12 +116,29 @@ def _positions(settings: Sequence[Setting], unit: Unit) -> Matrix:
     return np.array([[control.index(s.values[name]) for name, control in unit.controls.items()] for s in settings])
 
 
-def _costs_ms(positions: Matrix, unit: Unit) -> Matrix:
-    """Cost of going from each setting to each, (settings, settings)."""
+def _move_ms(unit: Unit) -> Matrix:
+    """What one change of each control costs."""
+    return np.array([round(control.move_cost_s * 1000) for control in unit.controls.values()], np.int64)
+
+
+def _seconds(positions: Matrix, unit: Unit) -> Matrix:
+    """Milliseconds from each setting to each, (settings, settings)."""
     costs = np.zeros((len(positions), len(positions)), np.int64)
-    for column, control in zip(positions.T, unit.controls.values(), strict=True):
+    for column, move_ms in zip(positions.T, _move_ms(unit), strict=True):
         detents = np.abs(column[:, None] - column[None, :])
-        costs += (detents > 0) * round(control.move_cost_s * 1000) + detents * round(DETENT_COST_S * 1000)
+        costs += (detents > 0) * move_ms + detents * round(DETENT_COST_S * 1000)
+    return costs
+
+
+def _orderly(positions: Matrix, unit: Unit) -> Matrix:
+    """The same for the eye: what the moves themselves cost comes first, then leaps over a level, then detents. A level
+    is a position at which some of the settings stand."""
+    costs = np.zeros((len(positions), len(positions)), np.int64)
+    for column, move_ms in zip(positions.T, _move_ms(unit), strict=True):
+        level = np.unique(column, return_inverse=True)[1].reshape(-1)
+        steps = np.abs(level[:, None] - level[None, :])
+        costs += (steps > 0) * (move_ms + 1) * MOVE + np.maximum(steps - 1, 0) * LEAP
+        costs += np.abs(column[:, None] - column[None, :])
     return costs
 
 
@@ -97,69 +156,33 @@ def _snake(nodes: list[int], positions: Matrix, controls: list[int], downwards: 
     return path
 
 
-def _length(path: list[int], costs: Matrix) -> int:
-    return int(costs[path[:-1], path[1:]].sum())
+def _length(path: Sequence[int], costs: Matrix) -> int:
+    return sum(int(costs[before, after]) for before, after in pairwise(path))
 
 
-def _kick(path: list[int], costs: Matrix) -> list[int]:
-    """The best of many local minima: swap two neighbouring stretches, improve, keep what is not dearer."""
-    if len(path) < 5:
-        return path
-    chance = random.Random(0)
-    length = _length(path, costs)
-    for _ in range(KICKS):
-        first = chance.randrange(1, len(path) - 2)
-        a, b, c = sorted(chance.sample(range(first, min(first + KICK_SPAN, len(path)) + 1), 3))
-        candidate = _improve(path[:a] + path[b:c] + path[a:b] + path[c:], costs)
-        candidate_length = _length(candidate, costs)
-        if candidate_length <= length:
-            path, length = candidate, candidate_length
-    return path
+def _blocks(settings: list[Setting], unit: Unit, seed: int, size: int) -> list[list[Setting]]:
+    """The settings in blocks of at most `size`, equally large but for one setting. They are dealt out by their SHA-256
+    of `seed:setting_id`, and then change places two by two until no exchange makes the levels of the blocks more
+    even."""
+    count = -(-len(settings) // size)
+    dealt = sorted(settings, key=lambda s: hashlib.sha256(f"{seed}:{s.setting_id}".encode()).digest())
+    levels = list(dict.fromkeys(level for setting in dealt for level in setting.values.items()))
+    stands = np.array([[setting.values[name] == v for name, v in levels] for setting in dealt], np.int64)
+    blocks = [list(range(number, len(dealt), count)) for number in range(count)]
+    pairs = list(itertools.combinations(blocks, 2))
+    while any([_exchange(one, other, stands, len(unit.controls)) for one, other in pairs]):
+        pass
+    return [[dealt[number] for number in block] for block in blocks]
 
 
-def _improve(path: list[int], costs: Matrix) -> list[int]:
-    """The local minimum below `path`: the best 2-opt or Or-opt step is taken until none saves anything.
-    `path[0]` stays; leaving the last node is free."""
-    size = len(path)
-    while True:
-        along = np.zeros((size, size + 1), np.int64)  # [i, j]: from the i-th node of the path to its j-th; j=size: end
-        along[:, :size] = costs[np.ix_(path, path)]
-        step = along[np.arange(size), np.arange(1, size + 1)]  # what leaving the i-th node costs now
-        saving, changed = 0, path
-        for gain, candidate in (_best_reversal(path, along, step), *_best_shifts(path, along, step)):
-            if gain > saving:
-                saving, changed = gain, candidate
-        if not saving:
-            return path
-        path = changed
-
-
-def _best_reversal(path: list[int], along: Matrix, step: Matrix) -> tuple[int, list[int]]:
-    """2-opt: turn round the stretch from the first to the last node that saves most. What it saves, and the path."""
-    size = len(path)
-    saved = np.triu(step[:-1, None] + step - along[:-1, :size] - along[1:, 1:], 2)  # [first - 1, last]
-    row, last = divmod(int(saved.argmax()), size)
-    first = row + 1
-    return int(saved[row, last]), path[:first] + path[first : last + 1][::-1] + path[last + 1 :]
-
-
-def _best_shifts(path: list[int], along: Matrix, step: Matrix) -> list[tuple[int, list[int]]]:
-    """Or-opt: for stretches of one to three nodes, forwards and turned round, the shift that saves most."""
-    size = len(path)
-    found = []
-    for count in range(1, min(3, size - 2) + 1):
-        first, last = slice(1, size - count + 1), slice(count, size)  # of every stretch
-        closed = step[: size - count] + step[last] - along[np.arange(size - count), np.arange(count + 1, size + 1)]
-        for head, tail in ((first, last), (last, first)):
-            opened = along[:, head].T + along[tail, 1:] - step  # [first - 1, place before the stretch]
-            saved = closed[:, None] - opened
-            for inside in range(-1, count):  # places where the stretch stands already
-                saved.flat[inside + 1 :: size + 1] = 0
-            row, place = divmod(int(saved.argmax()), size)
-            stretch = path[row + 1 : row + 1 + count]
-            rest = path[: row + 1] + path[row + 1 + count :]
-            at = place + 1 if place <= row else place + 1 - count
-            found.append(
-                (int(saved[row, place]), rest[:at] + (stretch if head is first else stretch[::-1]) + rest[at:])
-            )
-    return found
+def _exchange(one: list[int], other: list[int], stands: Matrix, controls: int) -> bool:
+    """Swap the two settings of two blocks whose exchange lowers the sum of the squares of all counts of levels most.
+    Whether any does. `stands` (settings, levels) is 1 where a setting stands at a level."""
+    excess = stands @ (stands[one].sum(axis=0) - stands[other].sum(axis=0))
+    differ = controls - stands[one] @ stands[other].T
+    change = 2 * (excess[other][None, :] - excess[one][:, None]) + 4 * differ
+    here, there = divmod(int(change.argmin()), len(other))
+    if change[here, there] >= 0:
+        return False
+    one[here], other[there] = other[there], one[here]
+    return True

@@ -4,162 +4,208 @@ What a dying audio system does to its callers was measured on JACK: callbacks ju
 abort, close and even the interpreter's exit hang for ever. Hence three rules: PortAudio lives in a child process
 (`portaudio_child.py`); a counter of streamed frames in shared memory is watched from here; and a child whose counter
 stands still is killed, never asked to stop.
+
+Two takes have a place in shared memory, so that one can be queued while the other plays.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
 
-from ..manifests.errors import BuscompError, DeviceError, UsageError
+import numpy as np
+
+from ..manifests.errors import DeviceError, UsageError
 from ..manifests.pcm import Float32
-from .device import SEE_DEVICES, DeviceProfile
+from .audio_process import AudioProcess
+from .device import DeviceProfile
 from .interface import Recording
-from .portaudio_child import Counter, Xrun, receive_audio, send_audio, serve
+from .player import Counter
+from .portaudio_child import Attach, Attached, Opened, PlayTake, TakeDone, Withdraw, Withdrawn, serve
+from .take_buffer import TakeBuffer
+
+__all__ = ["AudioProcess", "PortAudioInterface"]
 
 OPEN_LIMIT_S = 30.0  # JACK takes about 5 s longer to start after a client that was killed
-STALL_S = 2.0  # plus four blocks: without one callback for so long the device is dead
-TRANSFER_LIMIT_S = 60.0  # for the audio of a take to cross the pipe
-CLOSE_LIMIT_S = 5.0  # for giving the device back in good order
+STALL_S = 8.0  # plus four blocks, without one callback. A JACK client that was killed holds up its server for 5 s
 POLL_S = 0.02
-PIPE_BROKE = (EOFError, OSError)
+SLOTS = 2  # takes queued or not yet fetched
+GROWTH = 1.25  # a buffer that is too short is made so much longer than the take
+Answer = TypeVar("Answer")
 
 
-class AudioProcess:
-    """A child process that runs `target(connection, *arguments)`, with a limit on every wait for it."""
+@dataclass(frozen=True)
+class _Slot:
+    """A take on its way: where it lies, and how long it is."""
 
-    def __init__(self, target: Callable[..., None], *arguments: object):
-        context = multiprocessing.get_context("spawn")  # a fork would copy the locks of this process's threads
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def answer(self, limit_s: float, what: str) -> Any:
-        """The next thing it says. An error that it reports is raised; so is silence beyond `limit_s` (`DeviceError`,
-        and the process is killed)."""
-        if not self.connection.poll(limit_s):
-            self.kill()
-            raise DeviceError(
-                f"the audio system did not answer within {limit_s:g} s while {what}",
-                mend="restart the audio server or unplug the device",
-            )
-        return self.received()
-
-    def received(self) -> Any:
-        """What lies in the pipe; errors are raised."""
-        try:
-            answer = self.connection.recv()
-        except PIPE_BROKE:
-            raise self.died() from None
-        if isinstance(answer, BuscompError):
-            raise answer
-        return answer
-
-    def died(self) -> DeviceError:
-        """The error to raise when the process is gone."""
-        self._process.join(CLOSE_LIMIT_S)
-        code = self._process.exitcode
-        how = f" ({signal.Signals(-code).name})" if code is not None and code < 0 else ""
-        return DeviceError(f"the audio process died{how}", mend=SEE_DEVICES)
-
-    @contextmanager
-    def killed_after(self, limit_s: float) -> Iterator[None]:
-        """Kill the process when the block takes longer, so that a pipe nobody empties cannot hang this one."""
-        timer = threading.Timer(limit_s, self._process.kill)
-        timer.start()
-        try:
-            yield
-        except PIPE_BROKE:
-            raise self.died() from None
-        finally:
-            timer.cancel()
-            timer.join()
-
-    def kill(self) -> None:
-        """End it at once, whatever it hangs in."""
-        self._process.kill()
-        self._process.join()
-
-    def close(self) -> None:
-        """Let it end in good order, or kill it."""
-        self.connection.close()
-        self._process.join(CLOSE_LIMIT_S)
-        self.kill()
-        self._process.close()
+    slot: int
+    frames: int
 
 
 class PortAudioInterface:
     """One persistent full-duplex stream on the device that `profile` means; silence is played between takes.
 
-    `UsageError` when no or several devices are meant, `DeviceError` when the device cannot do what is asked.
+    `longest_frames`: room for takes of this length is made before the stream runs; for a longer one it is made when
+    it comes. `UsageError` when no or several devices are meant, `DeviceError` when the device cannot do what is asked.
     """
 
-    def __init__(self, profile: DeviceProfile):
-        self._profile = profile
+    def __init__(self, profile: DeviceProfile, longest_frames: int = 0):
+        self.name = profile.match
+        self.sample_rate = profile.sample_rate
+        self._outputs = tuple(channel - 1 for channel in profile.wiring.outputs)
+        self._inputs = tuple(channel - 1 for channel in profile.wiring.inputs)
         self._streamed: Counter = multiprocessing.get_context("spawn").RawValue("q", 0)
-        self._process: AudioProcess | None = AudioProcess(serve, self._streamed, profile)
-        self._usable = False  # True while it waits for a take
-        self.xruns: list[Xrun] = []  # of the last take: frame, flags
+        self._buffers: list[TakeBuffer] = []
+        self._process: AudioProcess | None = None
+        self._usable = False  # False also while parent and child speak: who breaks in there has broken it
+        self._on_the_way: deque[_Slot] = deque()  # queued, playing or over, not yet fetched
+        self._done: deque[TakeDone] = deque()  # over, not yet fetched
         try:
-            device, block_size = self._process.answer(OPEN_LIMIT_S, f"opening {profile.match}")
+            for _ in range(SLOTS):
+                self._buffers.append(self._new_buffer(max(longest_frames, 1)))
+            shapes = [buffer.shape for buffer in self._buffers]
+            self._process = AudioProcess(serve, self._streamed, profile, shapes)
+            opened: Opened = self._process.answer(OPEN_LIMIT_S, f"opening {profile.match}")
         except BaseException:
             self.close()
             raise
-        self.name: str = device.name
-        self.host_api: str = device.host_api
-        self.sample_rate = profile.sample_rate
-        self.block_size: int = block_size
+        for buffer in self._buffers:
+            buffer.unlink()
+        self.name = opened.device.name
+        self.host_api: str = opened.device.host_api
+        self.block_size: int = opened.block_size
+        self.real_time: bool = opened.real_time  # whether the system granted the callback real-time priority
         self._usable = True
 
-    def play_and_record(self, send: Float32) -> Recording:
-        """Play `send` (frames, sends) and return what came back in the same frames (frames, returns).
+    def play(self, send: Float32) -> None:
+        """Queue `send` (frames, outputs of the profile's wiring). It begins in the very frame after the one queued
+        before it ends, or with the next block. `DeviceError` when the device died."""
+        if send.ndim != 2 or send.shape[1] != len(self._outputs) or not len(send):
+            raise UsageError(
+                "what is sent does not fit the device", got=send.shape, allowed=f"(frames, {len(self._outputs)})"
+            )
+        process = self._running()
+        while process.connection.poll():  # bad news may have come since
+            self._hear(process)
+        if len(self._on_the_way) == SLOTS:
+            raise RuntimeError(f"{SLOTS} sends are queued or not fetched: call record() first")
+        slot = min(set(range(SLOTS)) - {take.slot for take in self._on_the_way})
+        if len(send) > self._buffers[slot].shape.frames:
+            self._grow(process, slot, round(GROWTH * len(send)))
+        for column, channel in enumerate(self._outputs):
+            self._buffers[slot].send[: len(send), channel] = send[:, column]
+        with self._speaking():
+            process.tell(PlayTake(slot, len(send)))
+            self._on_the_way.append(_Slot(slot, len(send)))
+
+    def record(self) -> Recording:
+        """What came back (frames, inputs of the profile's wiring) during the oldest send not yet fetched.
 
         `xrun_frames` are the first frames of the callbacks that the driver flagged. Under a JACK server in
         synchronous mode such a flag means that time was stretched and no sample is lost; elsewhere samples may be.
-        `DeviceError` when the device stopped answering; the interface is of no use then.
+        `DeviceError` when the device died. Ctrl-C while it waits leaves the take where it is.
         """
-        process, sends = self._process, len(self._profile.sends)
-        if process is None or not self._usable:
-            raise DeviceError(f"{self.name} was lost or closed", mend="open it again")
-        if send.ndim != 2 or send.shape[1] != sends or not len(send):
-            raise UsageError("what is sent does not fit the device", got=send.shape, allowed=f"(frames, {sends})")
-        self._usable = False  # until this take has come back whole, also after Ctrl-C
-        with process.killed_after(TRANSFER_LIMIT_S):
-            process.connection.send(len(send))
-            send_audio(process.connection, send.astype("float32", copy=False))
-        self._wait(process)
-        xruns: list[Xrun] = process.received()
-        with process.killed_after(TRANSFER_LIMIT_S):
-            audio = receive_audio(process.connection, len(send), len(self._profile.returns))
-        self.xruns = xruns
-        self._usable = True
-        return Recording(audio, tuple(frame for frame, _ in xruns))
+        process = self._running()
+        if not self._on_the_way:
+            raise RuntimeError("nothing was sent: call play() first")
+        while not self._done:
+            self._hear(process)
+        take, done = self._on_the_way[0], self._done[0]
+        audio = np.empty((take.frames, len(self._inputs)), np.float32)
+        for column, channel in enumerate(self._inputs):  # by column: ten times as fast as np.take
+            audio[:, column] = self._buffers[take.slot].returned[: take.frames, channel]
+        with self._speaking():
+            self._on_the_way.popleft()
+            self._done.popleft()
+        started_at = datetime.fromtimestamp(done.started_unix_s, UTC)
+        return Recording(audio, done.xrun_frames, done.stream_frame, started_at, done.elapsed_s)
+
+    def withdraw(self) -> bool:
+        """Take back the send that was queued last, if it has not begun; whether it was taken back."""
+        process = self._running()
+        if not self._on_the_way:
+            return False
+        with self._speaking():
+            taken_back = self._ask(process, Withdraw(), Withdrawn).taken_back
+            if taken_back:
+                self._on_the_way.pop()
+        return taken_back
 
     def close(self) -> None:
         """Give the device back. Never hangs: after 5 s the audio process is killed."""
+        self._usable = False
         if self._process is not None:
-            if self._usable:
-                with suppress(OSError):
-                    self._process.connection.send(None)
             self._process.close()
             self._process = None
+        for buffer in self._buffers:
+            buffer.unlink()
+            buffer.close()
+        self._buffers.clear()
 
-    def _wait(self, process: AudioProcess) -> None:
-        """Return when the take is over; kill the audio process and raise when the stream stands still."""
+    def _running(self) -> AudioProcess:
+        if self._process is None or not self._usable:
+            raise DeviceError(f"{self.name} was lost or closed", mend="open it again")
+        return self._process
+
+    def _new_buffer(self, frames: int) -> TakeBuffer:
+        return TakeBuffer.create(frames, max(self._outputs) + 1, max(self._inputs) + 1)
+
+    def _grow(self, process: AudioProcess, slot: int, frames: int) -> None:
+        """Put a longer take buffer in the place of one that is not in use."""
+        buffer = self._new_buffer(frames)
+        try:
+            with self._speaking():
+                self._ask(process, Attach(slot, buffer.shape), Attached)
+        finally:
+            buffer.unlink()
+        self._buffers[slot].close()
+        self._buffers[slot] = buffer
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """What breaks in here leaves parent and child at odds, so it makes the interface useless."""
+        self._usable = False
+        yield
+        self._usable = True
+
+    def _ask(self, process: AudioProcess, question: object, kind: type[Answer]) -> Answer:
+        process.tell(question)
+        while True:
+            answer = self._hear(process)
+            if isinstance(answer, kind):
+                return answer
+
+    def _hear(self, process: AudioProcess) -> object:
+        """The next message of the audio process; the end of a take is noted. When the stream stands still, or the
+        process reports an error, it is killed, and `DeviceError` raised."""
         limit_s = STALL_S + 4 * self.block_size / self.sample_rate
         streamed, moved_at = self._streamed.value, time.monotonic()
         while not process.connection.poll(POLL_S):
             if (now := self._streamed.value) != streamed:
                 streamed, moved_at = now, time.monotonic()
             elif time.monotonic() - moved_at > limit_s:
-                process.kill()
+                self._lose(process)
                 raise DeviceError(
                     f"the audio device stopped answering: {self.name} moved no sample for {limit_s:.1f} s",
                     mend="look at its cable and at the audio server",
                 )
+        usable, self._usable = self._usable, False
+        try:
+            message = process.received()
+        except DeviceError:
+            self._lose(process)
+            raise
+        if isinstance(message, TakeDone):
+            self._done.append(message)
+        self._usable = usable
+        return message
+
+    def _lose(self, process: AudioProcess) -> None:
+        self._usable = False
+        process.kill()

@@ -2,94 +2,98 @@
 
 A dead audio server makes every PortAudio call hang for ever, so they are all made here, in a process that its parent
 watches and can kill (`portaudio.py`). Nothing else runs here: a Python thread that holds the interpreter would
-starve the callback.
+starve the callback. Audio lies in take buffers that both processes share; only short messages cross the pipe:
 
-    parent -> child   frames of a take, then its audio              None: give the device back
-    child -> parent   the device and its block size, or an error    flags of a take, then its audio, or an error
+    parent -> child   PlayTake, Withdraw, Attach                     the pipe's end: give the device back
+    child -> parent   Opened, then TakeDone, Withdrawn, Attached     an error: the device cannot be opened, or is lost
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from ..manifests.errors import BuscompError, DeviceError
-from ..manifests.pcm import Float32
+from .audio_process import become_audio_process, become_real_time
 from .device import SEE_DEVICES, AudioDevice, DeviceProfile, choose_device
+from .player import Counter, Player, Take
+from .take_buffer import TakeBuffer, TakeShape
 
-CHUNK_BYTES = 1 << 20  # audio crosses the pipe in such pieces
-ORPHAN_S = 3.0  # after its parent's death the child may take so long to give the device back
 START_LIMIT_S = 10.0  # from the start of the stream to its first callback
-FLAGS = ("input_overflow", "output_underflow", "input_underflow", "output_overflow")
+POLL_S, IDLE_POLL_S = 0.01, 0.25  # the end of a take, or of a server, is told so long after it at the latest
 INVALID_SAMPLE_RATE, INVALID_CHANNEL_COUNT = -9997, -9998  # PaErrorCode in portaudio.h
-Xrun = tuple[int, str]  # frame of the take, which flags
 
 
-class Counter(Protocol):
-    """A number in memory that parent and child share."""
+@dataclass(frozen=True)
+class Opened:
+    """The stream runs."""
 
-    value: int
-
-
-@dataclass
-class Take:
-    """One take on its way through the callback."""
-
-    send: Float32  # (frames, output channels)
-    recorded: Float32  # (frames, input channels)
-    position: int = 0
-    xruns: list[Xrun] = field(default_factory=list)
-    error: BaseException | None = None
-    done: threading.Event = field(default_factory=threading.Event)
+    device: AudioDevice
+    block_size: int  # frames per callback
+    real_time: bool  # whether the system granted real-time priority
 
 
-class Player:
-    """The stream's callback: copies slices of the take there is, and silence between takes."""
+@dataclass(frozen=True)
+class PlayTake:
+    """Play what lies in a take buffer."""
 
-    def __init__(self, streamed: Counter):
-        self._streamed = streamed
-        self.take: Take | None = None
-        self.block_size = 0  # frames of the first callback
-        self.running = threading.Event()
-
-    def __call__(self, indata: Float32, outdata: Float32, frames: int, times: Any, status: Any) -> None:
-        outdata.fill(0)
-        self._streamed.value += frames
-        if not self.block_size:
-            self.block_size = frames
-            self.running.set()
-        take = self.take
-        if take is None:
-            return
-        try:
-            begin = take.position
-            end = min(begin + frames, len(take.send))
-            outdata[: end - begin] = take.send[begin:end]
-            take.recorded[begin:end] = indata[: end - begin]
-            if status and (raised := [flag for flag in FLAGS if getattr(status, flag)]):
-                take.xruns.append((begin, " ".join(raised)))
-            take.position = end
-        except BaseException as error:  # noqa: BLE001  PortAudio would swallow it: the parent shall hear of it
-            take.error = error
-        if take.error is not None or take.position == len(take.send):
-            self.take = None
-            take.done.set()
+    slot: int
+    frames: int
 
 
-def serve(connection: Connection, streamed: Counter, profile: DeviceProfile) -> None:
+@dataclass(frozen=True)
+class TakeDone:
+    """A take is over; what returned lies in its buffer."""
+
+    slot: int
+    stream_frame: int
+    started_unix_s: float
+    elapsed_s: float
+    xrun_frames: tuple[int, ...]
+
+    @classmethod
+    def of(cls, take: Take) -> TakeDone:
+        """What the parent shall know of a take that is over."""
+        elapsed_s = take.ended_s - take.started_s
+        return cls(take.slot, take.stream_frame, take.started_unix_s, elapsed_s, tuple(take.xrun_frames))
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Take back the take queued last."""
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """Whether it was taken back: it was not if it had begun."""
+
+    taken_back: bool
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Use another take buffer from now on."""
+
+    slot: int
+    shape: TakeShape
+
+
+@dataclass(frozen=True)
+class Attached:
+    """It is in use."""
+
+
+def serve(connection: Connection, streamed: Counter, profile: DeviceProfile, shapes: Sequence[TakeShape]) -> None:
     """Main function of the audio process: open the device, then play takes until the parent has enough."""
-    _become_audio_process()
-    player = Player(streamed)
+    become_audio_process()
+    buffers = [TakeBuffer.attach(shape) for shape in shapes]
+    real_time = become_real_time()  # before PortAudio starts its thread, which inherits it
+    player = Player(streamed, profile.sample_rate)
     try:
         sd = import_portaudio()
         devices = _devices(sd)
@@ -98,23 +102,24 @@ def serve(connection: Connection, streamed: Counter, profile: DeviceProfile) -> 
     except BuscompError as error:
         connection.send(error)
         return
-    connection.send((devices[index], player.block_size))
+    connection.send(Opened(devices[index], player.block_size, real_time))
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
-        while (frames := connection.recv()) is not None:
-            _play(connection, player, frames, profile)
-    except (EOFError, OSError):  # the parent is gone, or has closed its end to interrupt a take
-        pass
-    finally:
+        connection.send(play_takes(connection, player, stream, buffers))
+        while True:  # what the parent still says is of no use; it ends this process
+            connection.recv()
+    except (EOFError, OSError):  # the parent is gone, or has closed its end
+        if not stream.active:
+            os._exit(1)  # its server is dead: to stop or close it would hang for ever
         stream.stop()
         stream.close()
 
 
 def query(connection: Connection) -> None:
     """Main function of a short-lived audio process: the devices of this system, or an error."""
-    _become_audio_process()
+    become_audio_process()
     try:
         connection.send(_devices(import_portaudio()))
     except BuscompError as error:
@@ -123,6 +128,8 @@ def query(connection: Connection) -> None:
 
 def import_portaudio() -> Any:
     """The module sounddevice; `DeviceError` when there is no PortAudio library or it cannot start."""
+    if sys.platform == "win32":
+        os.environ.setdefault("SD_ENABLE_ASIO", "1")  # read when sounddevice is imported
     try:
         import sounddevice
     except OSError as error:
@@ -133,43 +140,32 @@ def import_portaudio() -> Any:
     return sounddevice
 
 
-def send_audio(connection: Connection, audio: Float32) -> None:
-    """Put the samples of `audio` into the pipe."""
-    raw = np.ascontiguousarray(audio).data.cast("B")
-    for begin in range(0, len(raw), CHUNK_BYTES):
-        connection.send_bytes(raw[begin : begin + CHUNK_BYTES])
+def play_takes(connection: Connection, player: Player, stream: Any, buffers: list[TakeBuffer]) -> DeviceError:
+    """Do what the parent says until something breaks; returns what. `EOFError` or `OSError` when the parent has
+    closed its end."""
+    while player.error is None:
+        if connection.poll(POLL_S if player.busy else IDLE_POLL_S):
+            _obey(connection, connection.recv(), player, buffers)
+        while player.finished:
+            connection.send(TakeDone.of(player.finished.popleft()))
+        if not stream.active:  # PortAudio says it without hanging, where it hears of it
+            return DeviceError(
+                "the audio stream ended: its server or its device is gone",
+                mend="start the audio server again, or look at the cable",
+            )
+    return DeviceError(f"the audio callback failed ({type(player.error).__name__}: {player.error})")
 
 
-def receive_audio(connection: Connection, frames: int, channels: int) -> Float32:
-    """Take `(frames, channels)` samples out of the pipe."""
-    audio = np.zeros((frames, channels), np.float32)
-    raw = audio.data.cast("B")
-    received = 0
-    while received < len(raw):
-        received += connection.recv_bytes_into(raw, received)
-    return audio
-
-
-def _play(connection: Connection, player: Player, frames: int, profile: DeviceProfile) -> None:
-    audio = receive_audio(connection, frames, len(profile.sends))
-    send = np.zeros((frames, max(profile.sends)), np.float32)
-    send[:, _columns(profile.sends)] = audio
-    recorded = np.empty((frames, max(profile.returns)), np.float32)
-    recorded.fill(0)  # touches every page now, so that the callback never waits for one
-    take = player.take = Take(send, recorded)
-    while not take.done.wait(0.05):
-        if connection.poll():  # nothing is due during a take: the parent is gone, or wants no more of it
-            player.take = None
-            return
-    if take.error is not None:
-        connection.send(DeviceError(f"the audio callback failed ({type(take.error).__name__}: {take.error})"))
-        return
-    connection.send(take.xruns)
-    send_audio(connection, recorded[:, _columns(profile.returns)])
-
-
-def _columns(channels: Sequence[int]) -> list[int]:
-    return [channel - 1 for channel in channels]
+def _obey(connection: Connection, message: object, player: Player, buffers: list[TakeBuffer]) -> None:
+    if isinstance(message, PlayTake):
+        buffer = buffers[message.slot]
+        player.queue(Take(message.slot, message.frames, buffer.send, buffer.returned))
+    elif isinstance(message, Withdraw):
+        connection.send(Withdrawn(player.withdraw()))
+    elif isinstance(message, Attach):
+        buffers[message.slot].close()
+        buffers[message.slot] = TakeBuffer.attach(message.shape)
+        connection.send(Attached())
 
 
 def _devices(sd: Any) -> list[AudioDevice]:
@@ -188,7 +184,7 @@ def _devices(sd: Any) -> list[AudioDevice]:
 
 def _open_stream(sd: Any, index: int, device: AudioDevice, profile: DeviceProfile, player: Player) -> Any:
     """The running full-duplex stream; `DeviceError` when the device cannot do what the profile asks."""
-    sends, returns = max(profile.sends), max(profile.returns)
+    sends, returns = max(profile.wiring.outputs), max(profile.wiring.inputs)
     # JACK's server sets the period; asking PortAudio for a block size there costs one more period of latency
     block_size = 0 if "JACK" in device.host_api else profile.block_size
     try:
@@ -228,24 +224,3 @@ def _wrong_rate(device: AudioDevice, profile: DeviceProfile, actual: int) -> Dev
         allowed=f"{profile.sample_rate} Hz",
         mend=f"set the device, or its audio server, to {profile.sample_rate} Hz",
     )
-
-
-def _become_audio_process() -> None:
-    """Quiet, deaf to Ctrl-C, quick to hand the interpreter to the callback, and never longer-lived than its parent."""
-    for name in ("SIGINT", "SIGHUP"):  # the parent gets them too, and closes the stream in good order
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    sys.setswitchinterval(0.0005)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):  # libjack and ALSA print pages
-        os.dup2(silence, descriptor)
-    os.close(silence)
-    threading.Thread(target=_die_after, args=(os.getppid(),), daemon=True).start()
-
-
-def _die_after(parent: int) -> None:
-    """End this process when `parent` is dead. The pipe's end does it in good order; this is for when it cannot."""
-    while os.getppid() == parent:
-        time.sleep(0.25)
-    time.sleep(ORPHAN_S)
-    os._exit(1)

@@ -13,12 +13,16 @@ from ..manifests.journal import Journal
 from ..manifests.schema import ACCEPTED
 from ..manifests.storage import require_space, write_text
 from ..manifests.unit import Setting, Unit, load_unit
+from .calibration import load_calibration
 from .device import DeviceProfile
 from .grid import load_grid
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, planned_songs
 from .profiles import find_profile
+from .rack import units_of
 from .staging import Staging
 
+LEVELS = ("dbu_at_0dbfs_out", "dbu_at_0dbfs_in")
+LEVEL_TOLERANCE_DB = 0.2  # of one calibration to the next: a meter's reading, a warm interface
 PLACE_COLUMNS = {"visit_order", "moves_from_previous"}  # may change when a plan grows
 RESERVE_BYTES = 64 << 20  # so that the journal can be closed in an orderly way on a disk that fills up
 
@@ -28,7 +32,9 @@ class Ready:
     """A plan that fits the dataset, the unit and the songs, with the texts it was read from."""
 
     plan: Plan
-    unit: Unit
+    unit: Unit  # the profile: model and controls
+    units: tuple[Unit, ...]  # what stands at the rack, each with its serial
+    levels: dict[str, float | None]  # dbu_at_0dbfs_out and dbu_at_0dbfs_in: calibrated, else as the device profile says
     settings: dict[str, Setting]
     songs: dict[str, dict[str, Any]]
     unit_text: str
@@ -57,12 +63,20 @@ def preflight(dataset: Dataset, grid_name: str, device_name: str, profile: Devic
     grid = load_grid(grid_path)
     unit_path = grid.unit_path(dataset.root)
     unit = load_unit(unit_path)
-    plan = make_plan(songs.values(), grid, unit)
+    units = units_of(profile, unit)
+    planned = None
+    if dataset.journal_path.exists():
+        with dataset.journal() as journal:
+            planned = planned_songs(journal.each_take())
+    plan = make_plan(songs.values(), grid, unit, tuple(one.unit_id for one in units), planned)
+    levels = reference_levels(dataset, device_name, profile)
     longest = max(song["frames"] * song["channels"] * 4 for song in songs.values())
     require_space(dataset.root, 3 * longest + RESERVE_BYTES, "a take")
     return Ready(
         plan=plan,
         unit=unit,
+        units=units,
+        levels=levels,
         settings={setting.setting_id: setting for setting in plan.settings},
         songs=songs,
         unit_text=unit_path.read_text(),
@@ -71,20 +85,31 @@ def preflight(dataset: Dataset, grid_name: str, device_name: str, profile: Devic
             "plan_sha256": plan.sha256,
             "songs": json.dumps({song_id: song["dry_sha256"] for song_id, song in sorted(songs.items())}),
             "settings": json.dumps(plan.settings_rows),
-            "unit_id": unit.unit_id,
+            "unit_id": ",".join(one.unit_id for one in units),
             "device": device_name,
             "sample_rate": str(profile.sample_rate),
             "send_boost_db": f"{staging.send_boost_db:g}",
             "return_trim_db": f"{staging.return_trim_db:g}",
+            **{name: f"{level:.2f}" for name, level in levels.items() if level is not None},
         },
     )
+
+
+def reference_levels(dataset: Dataset, device_name: str, profile: DeviceProfile) -> dict[str, float | None]:
+    """dBu at digital full scale, out and in: what `buscomp calibrate` measured, else what the device profile says."""
+    calibration = load_calibration(dataset, device_name)
+    levels = {}
+    for name in LEVELS:
+        measured = None if calibration is None else getattr(calibration, name)
+        levels[name] = getattr(profile, name) if measured is None else measured
+    return levels
 
 
 def commit_plan(dataset: Dataset, journal: Journal, ready: Ready, extend: bool) -> int:
     """Write the plan into the journal, or find that it is there already. How many takes are new.
 
-    A resumed capture must be the same capture: a changed song, setting, unit, device, rate or staging is a
-    `UsageError`. New songs and new settings are welcome with `extend`.
+    A resumed capture must be the same capture: a changed song, setting, unit, device, rate, staging or reference level
+    is a `UsageError`. New songs and new settings are welcome with `extend`.
     """
     for name in ("unit_id", "device", "sample_rate", "send_boost_db", "return_trim_db"):
         before = journal.fact(name)
@@ -95,6 +120,17 @@ def commit_plan(dataset: Dataset, journal: Journal, ready: Ready, extend: bool) 
                 allowed=before,
                 mend="capture into a new dataset folder",
             )
+    for name in LEVELS:
+        before, now = journal.fact(name), ready.facts.get(name)
+        if before is not None and now is not None and abs(float(now) - float(before)) > LEVEL_TOLERANCE_DB:
+            raise UsageError(
+                f"the reference level {name} has changed since this dataset was begun",
+                got=f"{now} dBu",
+                allowed=f"{before} dBu within {LEVEL_TOLERANCE_DB:g} dB",
+                mend="set the interface's gains as they were and type `buscomp calibrate` again",
+            )
+        if before is None and now is not None:
+            journal.keep_fact(name, now)
     known = journal.fact("plan_sha256")
     if known == ready.plan.sha256:
         return 0

@@ -1,46 +1,41 @@
-"""One run of the daemon: bring the unit to a setting, play every planned song, keep what is right.
+"""One run of the daemon: bring the units to a setting, prove it, play every planned song, keep what is right.
 
-The order of what becomes durable: audio at its final name, then the journal row, then the derived manifests. A
-kill at any instant costs at most the take in progress.
+A session carries out visits. At a pass all planned songs are played back to back in one unbroken stream, between two
+fingerprints; at the other visits a fingerprint is all there is. What one play returned is examined while the next
+one sounds.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 from ..manifests.dataset import Dataset
-from ..manifests.errors import DeviceError, UsageError
+from ..manifests.errors import DeviceError
 from ..manifests.journal import Journal
-from ..manifests.pcm import pcm_sha256, quantise, read_audio, write_flac, write_wav
-from ..manifests.storage import TEMPORARY_SUFFIX, require_space, sync_folder, write_text
-from ..manifests.unit import Setting, Unit
-from .checks import Reason
-from .interface import Interface, Recording
+from ..manifests.pcm import Float32, read_audio
+from ..manifests.storage import require_space
+from ..manifests.unit import Setting
+from .attempts import Attempts
+from .daemon import Daemon
+from .interface import Recording
+from .knob_check import Probed
 from .layout import TakeLayout
-from .panel import Panel
+from .playlist import Play, Playlist
+from .proof import Proof
+from .rack import RackUnit
+from .reasons import Reason
+from .referee import Referee
 from .settling import settle_s
-from .staging import Staging
-from .take import Examined, examine
+from .stream import Stream
+from .take import Expected
+from .visits import Visit
 
-MAX_ATTEMPTS = 3  # at one take in one session, before going on to the next
-MAX_GIVEN_UP = 3  # takes given up in a row: then something is wrong at the rack, not with a take
+MAX_PASSES = 3  # at one setting, when its knobs do not stay where they were
+SONGS_IN_MEMORY = 4
 Row = dict[str, Any]
-
-
-@dataclass
-class Outcome:
-    """What a session did."""
-
-    accepted: int = 0
-    rejected: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)  # take_id, reasons
-    given_up: list[str] = field(default_factory=list)  # take_id of the last attempt
 
 
 @dataclass
@@ -49,118 +44,133 @@ class Session:
 
     dataset: Dataset
     journal: Journal
-    session_id: str
-    unit: Unit
-    settings: Mapping[str, Setting]
+    rack: Sequence[RackUnit]
+    visits: Iterable[Visit]
     songs: Mapping[str, Row]
-    staging: Staging
+    settling: str  # policy of `settling.settle_s`
     max_latency_samples: int
-    interface: Interface  # open; given back here only when it died and is opened again
-    reopen: Callable[[], Interface]
-    panel: Panel
+    stream: Stream  # given back at the end
+    proof: Proof
+    attempts: Attempts
+    referee: Referee
+    daemon: Daemon
     report: Callable[[str], None]  # one line for whoever watches
-    step: Callable[[], None] = lambda: None  # called after each take
+    step: Callable[[], None] = lambda: None  # called after each play
 
-    def run(self) -> Outcome:
-        """Carry out what is planned. `DeviceError` when the device is gone for good or nothing comes out right."""
-        self._outcome = Outcome()
-        self._given_up_in_a_row = 0
-        self._previous_take_id: str | None = None
-        self._clear_unfinished()
+    def run(self) -> None:
+        """Carry out the visits. `Stopped` when asked to stop, `DeviceError` when the device is gone for good, nothing
+        comes out right, or knobs do not stand where they should."""
+        self.attempts.clear_unfinished()
+        self._read_dry: Callable[..., tuple[Float32, int]] = lru_cache(maxsize=SONGS_IN_MEMORY)(read_audio)
         before: Setting | None = None
         try:
-            for setting_id, takes in groupby(self.journal.planned(), key=lambda take: str(take["setting_id"])):
-                setting = self.settings[setting_id]
-                self.panel.bring(setting, before)
-                before = setting
-                accepted = self._outcome.accepted
-                for take in takes:
-                    self._take_until_right(take, setting)
-                self.dataset.snapshot(self.journal)
-                self.report(f"{setting_id}: {self._outcome.accepted - accepted} takes accepted")
-            return self._outcome
+            for visit in self.visits:
+                self.stream.pause_or_stop()
+                self.proof.bring(visit.setting, before)
+                before = visit.setting
+                if visit.kind == "pass":
+                    self._pass(visit.setting)
+                    self.dataset.snapshot(self.journal)
+                elif visit.kind == "warm_up":
+                    self.proof.wait_until_warm(visit.setting)
+                else:
+                    self.proof.prove(visit.setting, visit.kind)
         finally:
-            self.interface.close()
+            self.stream.close()
 
-    def _reopen(self) -> None:
-        self.interface.close()
-        try:
-            self.interface = self.reopen()
-        except UsageError as error:  # a device that is gone from the list was typed rightly
-            raise DeviceError(str(error)) from error
-        self._previous_take_id = None
-
-    def _clear_unfinished(self) -> None:
-        """Remove what a killed session left of takes that are still planned; they will be made anew."""
-        planned = {take["take_id"] for take in self.journal.planned()}
-        for folder in self.dataset.attempts_folder.glob("*/"):
-            if folder.name in planned:
-                shutil.rmtree(folder)
-        for partial in (self.dataset.root / "wet").rglob(f"*{TEMPORARY_SUFFIX}"):
-            partial.unlink()
-
-    def _take_until_right(self, take: Row, setting: Setting) -> None:
-        for _ in range(MAX_ATTEMPTS):
-            following = self._take_once(take, setting)
-            if following is None:
-                self._given_up_in_a_row = 0
-                self.step()
+    def _pass(self, setting: Setting) -> None:
+        """All planned songs at `setting`, between two fingerprints that agree."""
+        moved: str | None = None
+        for attempt in range(MAX_PASSES):
+            self.stream.pause_or_stop()
+            if attempt:
+                self.proof.bring(setting, None)
+            proven = self.proof.prove(setting, "begin")
+            moved = self._play_songs(setting, proven)
+            if moved is None:
+                self.report(f"{setting.setting_id}: {len(self.referee.made)} takes accepted")
                 return
-            take = {**take, "take_id": following}
-        self._outcome.given_up.append(take["take_id"])
-        self._given_up_in_a_row += 1
-        self.step()
-        if self._given_up_in_a_row == MAX_GIVEN_UP:
-            raise DeviceError(
-                f"{MAX_GIVEN_UP} takes in a row were rejected {MAX_ATTEMPTS} times each, the last for "
-                + ", ".join(self._outcome.rejected[-1][1]),
-                mend="look at the rack and the cables, then type the same command again",
-            )
+            again = self.attempts.supersede(self.referee.made, Reason.KNOB_MOVED)
+            told = f"a knob moved during the pass at {setting.setting_id} ({moved}): {len(again)} takes are made again"
+            self.daemon.alarm("knob_moved", told, setting_id=setting.setting_id)
+            self.report(told)
+        raise DeviceError(
+            f"the knobs do not stay at {setting.setting_id}: {moved}",
+            mend="look at the unit, then type the same command again",
+        )
 
-    def _take_once(self, take: Row, setting: Setting) -> str | None:
-        """One attempt. None when it was accepted, else the take_id of the next attempt."""
-        song = self.songs[take["song_id"]]
-        dry, sample_rate = read_audio(self.dataset.file(song["dry_path"]))
-        layout = TakeLayout.of(len(dry), sample_rate, settle_s(self.unit, setting.values), self.max_latency_samples)
-        require_space(self.dataset.root, 3 * dry.size * 4, "a take")
-        row: Row = {
-            "session_id": self.session_id,
-            "started_at": datetime.now(UTC),
-            "previous_take_id": self._previous_take_id,
-        }
-        began = time.monotonic()
-        try:
-            recording = self.interface.play_and_record(layout.send(dry, self.staging))
-        except DeviceError as error:
-            following = self._reject(take, row | {"reasons": [Reason.DEVICE_LOST.value]}, str(error), None, sample_rate)
-            self._reopen()
-            return following
-        row["elapsed_s"] = time.monotonic() - began
-        self._previous_take_id = take["take_id"]
-        examined = examine(dry, layout, recording, self.staging, self.interface.block_size)
-        row |= examined.measured | {"reasons": list(examined.reasons)}
-        if examined.reasons or examined.wet_pcm is None:
-            return self._reject(take, row, ", ".join(examined.reasons), recording, sample_rate)
-        self._accept(take, row, examined, sample_rate)
-        return None
+    def _play_songs(self, setting: Setting, proven: dict[str, Probed]) -> str | None:
+        """Play what is planned at `setting`, then the closing fingerprint. What it says against the takes, or None."""
+        self.referee.begin_pass()
+        playlist = self.stream.playlist()
+        playlist.add(partial(self._load, setting, takes) for takes in self._planned(setting))
+        closing = False  # the closing fingerprint is waiting, under way, or done
+        moved: str | None = None
+        while True:
+            if not closing and not playlist.waiting and self.stream.may_go_on():
+                closing = True
+                playlist.add(self.proof.closing(setting))
+            try:
+                ended = playlist.next()
+            except DeviceError as error:
+                closing = False
+                playlist.add(partial(self._load, setting, [take]) for take in self._lost(playlist, error))
+                playlist.interface = self.stream.interface
+                if (moved := self.proof.moved_now(setting)) is not None:
+                    return moved
+                continue
+            if ended is None and not playlist.waiting:
+                return moved
+            if ended is None:  # asked to pause or to stop, and what sounded has ended
+                if (moved := self.proof.moved_now(setting)) is not None:
+                    return moved
+                self.stream.pause_or_stop()
+                proven.update(self.proof.prove(setting, "begin"))
+                continue
+            play, recording = ended
+            if play.song_id is None:
+                moved = self.proof.moved(setting, play, recording)
+                continue
+            if retakes := self._decide(play, recording, proven):
+                closing = False
+                playlist.add([partial(self._load, setting, retakes)])
+            self.step()
 
-    def _accept(self, take: Row, row: Row, examined: Examined, sample_rate: int) -> None:
-        assert examined.wet_pcm is not None
-        relative = self.dataset.wet_path(take["setting_id"], take["song_id"])
-        write_flac(self.dataset.file(relative), examined.wet_pcm, sample_rate)
-        measured = row | {"wet_path": relative, "wet_sha256": pcm_sha256(examined.wet_pcm)}
-        self.journal.accept(take["take_id"], measured)
-        self._outcome.accepted += 1
+    def _planned(self, setting: Setting) -> list[list[Row]]:
+        """The takes yet to do at `setting`, those of one song together."""
+        by_song: dict[str, list[Row]] = {}
+        for take in self.journal.planned(setting.setting_id):
+            by_song.setdefault(take["song_id"], []).append(take)
+        return list(by_song.values())
 
-    def _reject(self, take: Row, row: Row, why: str, recording: Recording | None, sample_rate: int) -> str:
-        """Keep the attempt with its reason beside it, then plan the next one."""
-        folder = self.dataset.attempt_folder(take["take_id"])
-        folder.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder.parent)
-        if recording is not None:
-            write_wav(folder / "return.wav", quantise(recording.audio), sample_rate)
-        reasons = {"take_id": take["take_id"], "reasons": row["reasons"], "why": why}
-        write_text(folder / "reasons.json", json.dumps(reasons, indent=2))
-        self._outcome.rejected.append((take["take_id"], tuple(row["reasons"])))
-        self.report(f"{take['take_id']} rejected: {why}")
-        return self.journal.reject(take["take_id"], row)
+    def _load(self, setting: Setting, takes: list[Row]) -> Play:
+        """The play of a song at `setting`, read from the disk now that its turn has come."""
+        song = self.songs[takes[0]["song_id"]]
+        dry, sample_rate = self._read_dry(self.dataset.file(song["dry_path"]))
+        require_space(self.dataset.root, 4 * dry.size * 4 * len(takes), "a take")
+        silence_s = settle_s(self.rack[0].unit, setting.values, self.settling)
+        layout = TakeLayout.of(len(dry), sample_rate, silence_s, self.max_latency_samples)
+        named = {"take_id": takes[0]["take_id"], "song_id": song["song_id"], "setting_id": setting.setting_id}
+        self.daemon.doing("take", lasts_s=2 * layout.frames / sample_rate, **named)
+        return Play("song", dry, layout, song["song_id"], takes)
+
+    def _decide(self, play: Play, recording: Recording, proven: Mapping[str, Probed]) -> list[Row]:
+        """Judge every take of a play. The attempts to make next."""
+        places = {place.unit_id: place for place in self.rack}
+        sent_rms_dbfs = self.songs[str(play.song_id)]["rms_dbfs"] + self.stream.staging.send_boost_db
+        retakes = []
+        for take in play.takes:
+            place = places[take["unit_id"]]
+            expected = proven[place.unit_id].expected(sent_rms_dbfs) if place.unit_id in proven else Expected()
+            expected = replace(expected, noise_floor_dbfs=place.noise_floor_dbfs)
+            loopback = self.stream.loopback(recording)
+            retakes.append(self.referee.decide(take, play, recording, place, loopback, expected))
+        return [take for take in retakes if take is not None]
+
+    def _lost(self, playlist: Playlist, error: DeviceError) -> list[Row]:
+        """The device died in a play: its takes are rejected, and the device is opened again. What to play again."""
+        sounding, behind = playlist.lose()
+        again = [self.referee.lost(take, error) for take in sounding.takes] if sounding else []
+        again += [take for play in behind for take in play.takes]
+        self.stream.open_again(error)
+        return [take for take in again if take is not None]

@@ -1,4 +1,4 @@
-"""The verbs `verify` and `status`."""
+"""The verb `verify`."""
 
 from __future__ import annotations
 
@@ -47,29 +47,3 @@ def verify(dataset_path: Path, rebuild: bool, retake: bool, as_json: bool) -> No
     )
     if findings:
         click.get_current_context().exit(1)
-
-
-@click.command()
-@dataset_option
-@json_option
-def status(dataset_path: Path, as_json: bool) -> None:
-    """How far the capture is: takes planned, accepted, rejected.
-
-    Example: buscomp status
-    """
-    from .dataset import open_dataset
-    from .errors import DatasetError
-
-    dataset = open_dataset(dataset_path)
-    if not dataset.journal_path.exists():
-        raise DatasetError("nothing is planned here yet", mend="type `buscomp capture` first")
-    with dataset.journal() as journal:
-        counts, planned = journal.counts(), journal.planned()
-    following = planned[0] if planned else None
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    after = f"Next: {following['song_id']} at {following['setting_id']}." if following else "Everything is captured."
-    tell(
-        as_json,
-        {"takes": counts, "next": following and {key: following[key] for key in ("take_id", "song_id", "setting_id")}},
-        f"Takes: {told or 'none'}. {after}",
-    )

@@ -8,7 +8,7 @@ my-dataset/
   attempts/<take_id>/                a take in progress or rejected, as WAV
   fingerprints/<fingerprint_id>.flac what a probe of a setting returned
   manifests/*.parquet                derived tables
-  journal.sqlite                     the truth about takes
+  journal.sqlite                     the truth about takes; journal.backup.sqlite is a copy after the last pass
   grid.yaml  unit.yaml               what was planned, on which unit
 """
 
@@ -33,7 +33,7 @@ from .ids import resolve_under
 from .journal import Journal
 from .pcm import Float32, read_audio
 from .schema import ACCEPTED, SPLITS, setting_columns
-from .storage import full_disk_named
+from .storage import full_disk_named, write_whole
 from .tables import read_rows, read_table, write_table
 from .unit import Unit, load_unit
 
@@ -78,6 +78,11 @@ class Dataset:
     @property
     def journal_path(self) -> Path:
         return self.root / "journal.sqlite"
+
+    @property
+    def backup_path(self) -> Path:
+        """A copy of the journal as it was after the last pass."""
+        return self.root / "journal.backup.sqlite"
 
     def table_path(self, table: str) -> Path:
         return self.root / "manifests" / f"{table}.parquet"
@@ -215,12 +220,14 @@ class Dataset:
         return Journal(self.journal_path)
 
     def snapshot(self, journal: Journal) -> None:
-        """Derive settings, takes, sessions and fingerprints from the journal, each file whole or as it was."""
+        """Derive settings, takes, sessions, fingerprints and a copy of the journal itself, each file whole or as it
+        was."""
         if settings := journal.fact("settings"):
             write_table(self.table_path("settings"), "settings", json.loads(settings), setting_columns(self.unit))
         write_table(self.table_path("takes"), "takes", journal.each_take())
         write_table(self.table_path("sessions"), "sessions", journal.sessions())
         write_table(self.table_path("fingerprints"), "fingerprints", journal.fingerprints())
+        write_whole(self.backup_path, journal.save_copy)
 
 
 def open_dataset(path: Path | str) -> Dataset:

@@ -10,7 +10,7 @@ from typing import Any
 from .dataset import Dataset
 from .errors import DatasetError
 from .pcm import pcm_sha256, read_pcm
-from .schema import ACCEPTED, REJECTED, TABLES, TAKES
+from .schema import ACCEPTED, TABLES, TAKES
 from .tables import read_rows
 
 MISSING, CORRUPT, UNLISTED, STALE = "missing", "corrupt", "unlisted", "stale"
@@ -58,7 +58,8 @@ def verify(dataset: Dataset, progress: Callable[[Iterable[Any]], Iterable[Any]] 
         if found:
             findings.append(found)
     listed = {relative for relative, *_ in expected}
-    findings += _unlisted(dataset, listed, {take["take_id"] for take in takes if take["status"] == REJECTED})
+    kept = {take["take_id"] for take in takes if take["status"] != ACCEPTED}  # rejected, superseded or in progress
+    findings += _unlisted(dataset, listed, kept)
     return findings, checked
 
 
@@ -125,7 +126,7 @@ def _check_audio(
     return None
 
 
-def _unlisted(dataset: Dataset, listed: set[str], rejected: set[str]) -> list[Finding]:
+def _unlisted(dataset: Dataset, listed: set[str], kept: set[str]) -> list[Finding]:
     findings = []
     for folder in ("dry", "wet", "cv", "attempts", "fingerprints", "manifests"):
         for path in sorted((dataset.root / folder).rglob("*")):
@@ -134,7 +135,7 @@ def _unlisted(dataset: Dataset, listed: set[str], rejected: set[str]) -> list[Fi
                 continue
             if folder == "manifests" and path.suffix == ".parquet" and path.stem in TABLES:
                 continue
-            if folder == "attempts" and Path(relative).parts[1] in rejected:
+            if folder == "attempts" and Path(relative).parts[1] in kept:
                 continue
             findings.append(Finding(UNLISTED, relative, "no table speaks of it"))
     return findings

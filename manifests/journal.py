@@ -174,6 +174,13 @@ class Journal:
         with self._transaction():
             self._insert("fingerprints", FINGERPRINTS, row)
 
+    def override_fingerprint(self, fingerprint_id: str, because: str) -> None:
+        """Somebody accepts a probe against its verdict, by name."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE fingerprints SET override_reason = ? WHERE fingerprint_id = ?", (because, fingerprint_id)
+            )
+
     def next_fingerprint_id(self) -> str:
         """The id for the next probe of a setting: `f000041`."""
         (count,) = self._db.execute("SELECT COUNT(*) FROM fingerprints").fetchone()
@@ -263,7 +270,7 @@ class Journal:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:
-            raise DatasetError(f"journal.sqlite is damaged ({error})", mend="restore it from a copy") from error
+            raise DatasetError(f"journal.sqlite is damaged ({error})", mend="put journal.backup.sqlite in its place") from error
 
 
 def take_id_of(sequence: int, attempt: int) -> str:

@@ -5,11 +5,8 @@ Silence reads -200 dB instead of minus infinity, so that every table and JSON do
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
 import soxr
 
 SILENCE_DB = -200.0
@@ -49,14 +46,11 @@ def true_peak_dbtp(audio: Audio, sample_rate: int) -> float:
 
 
 def loudness_lufs(audio: Audio, sample_rate: int) -> float | None:
-    """Integrated loudness (ITU-R BS.1770 gated) by pyloudnorm, which reads 0.04 LU below libebur128 at 44.1 kHz.
-    None below 400 ms, where the measure is not defined, and for silence."""
-    if len(audio) < 0.4 * sample_rate or not audio.any():
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        loudness = float(pyloudnorm.Meter(sample_rate).integrated_loudness(np.asarray(audio, np.float64)))
-    return loudness if np.isfinite(loudness) else None
+    """Integrated loudness (ITU-R BS.1770 gated, `manifests.loudness`). None below 400 ms, where the measure is not
+    defined, and for silence."""
+    from .loudness import integrated_lufs  # numba is loaded only where loudness is measured
+
+    return integrated_lufs(audio, sample_rate)
 
 
 def clipped_runs(audio: Audio) -> int:

@@ -94,7 +94,7 @@ TAKES = _columns("""
     reasons                | texts |         | reason codes of every alarm
     wet_path               | text  |         | the accepted audio, relative to the dataset
     wet_sha256             | text  |         | of the PCM of wet (int32, little-endian)
-    cv_path                | text  |         | the unit's gain-control voltage in the same frames as wet; null where none is recorded
+    cv_path                | text  |         | gain-control voltage in the frames of wet; null where none is recorded
     cv_sha256              | text  |         | of the PCM of that
     sample_rate            | int   | Hz      | of wet
     frames                 | int   | samples | of wet; equals frames of dry
@@ -115,7 +115,7 @@ TAKES = _columns("""
     clipped_runs           | int   |         | flat tops at the converter's limit, 4 samples or more
     noise_floor_dbfs       | float | dB      | RMS of the silence before the probe, at the return
     hum_dbfs               | float | dB      | mains hum in the same silence
-    dc_offset              | float |         | largest mean of a channel in the same silence, as a fraction of full scale
+    dc_offset              | float |         | largest mean of a channel in the same silence, re full scale
     static_gain_db         | float | dB      | gain of the below-threshold probe, send to return, staging removed
     channel_imbalance_db   | float | dB      | that gain, left minus right
     gain_reduction_mean_db | float | dB      | level lost against static_gain_db, 100 ms windows, mean

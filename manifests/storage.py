@@ -84,6 +84,11 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, write)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove `folder` with all that it holds, if it is there. Not made durable: whoever starts again removes it."""
+    shutil.rmtree(folder, ignore_errors=not folder.exists())
+
+
 @contextmanager
 def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
     """Turn "no space left" into `DiskFullError`. libsndfile gives no errno, so free space is asked as well."""

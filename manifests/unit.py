@@ -6,8 +6,10 @@ control is scaled for a model. Shipped profiles stand in `capture/`; a dataset k
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,7 @@ from pydantic import Field, model_validator
 
 from .errors import UsageError
 from .ids import check_id, id_from_name, number_in_id
+from .midi_mapping import ControlMidi, UnitMidi
 from .yaml_file import Strict, load_yaml
 
 Position = bool | float | str  # a number, a switch state, or a word on the panel such as `auto`, `off`, `limit`
@@ -34,6 +37,7 @@ class Control(Strict):
     move_cost_s: float = Field(default=10.0, ge=0)  # what one change costs the operator
     held: Position | None = None  # position for the whole dataset, when not varied
     panel_offset: float = 0.0  # printed on the panel = position + panel_offset
+    midi: ControlMidi | None = Field(default=None, exclude=True)  # how it is turned is no part of what the unit is
 
     @model_validator(mode="after")
     def _check(self) -> Control:
@@ -45,6 +49,11 @@ class Control(Strict):
             raise ValueError(f"held must be one of the positions {', '.join(shown(p) for p in self.positions)}")
         if self.scale == "log" and any(number <= 0 for number in self.numbers):
             raise ValueError("a log scale needs positive positions")
+        if self.midi is not None:
+            try:
+                _ = self.midi_values
+            except UsageError as error:  # a position that the control lacks
+                raise ValueError(str(error)) from None
         return self
 
     @property
@@ -62,6 +71,17 @@ class Control(Strict):
     @property
     def has_auto(self) -> bool:
         return AUTO in self.positions
+
+    @property
+    def midi_values(self) -> tuple[int, ...]:
+        """What is sent for each position, in panel order; empty for a control that MIDI does not move."""
+        if self.midi is None:
+            return ()
+        places = [None if isinstance(p, bool | str) else log(p) if self.scale == "log" else p for p in self.positions]
+        values, ends = (
+            {self.index(key): value for key, value in given.items()} for given in (self.midi.values, self.midi.ends)
+        )
+        return self.midi.complete(values, ends, places, [shown(p) for p in self.positions])
 
     def position(self, value: object, name: str = "value") -> Position:
         """The position that `value` means, or a `UsageError` that lists the allowed ones.
@@ -99,6 +119,7 @@ class Unit(Strict):
     serial: str = "unknown"
     controls: dict[str, Control] = Field(min_length=1)
     slow_release_s: float = Field(default=1.0, gt=0)  # slowest recovery at `auto`, or of any setting without it
+    midi: UnitMidi = Field(default_factory=UnitMidi, exclude=True)
 
     @model_validator(mode="after")
     def _check(self) -> Unit:
@@ -108,6 +129,9 @@ class Unit(Strict):
         shorts = [control.short for control in self.controls.values()]
         if len(set(shorts)) != len(shorts):
             raise ValueError("two controls have the same short")
+        addresses = Counter(c.midi.address(self.midi.channel) for c in self.controls.values() if c.midi is not None)
+        if any(count > 1 for count in addresses.values()):
+            raise ValueError("two controls have the same midi message")
         return self
 
     @property

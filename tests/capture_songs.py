@@ -15,7 +15,9 @@ factors:
   release_s: [0.1]
   ratio: [4, 10]
 expect: 4
+fingerprint: false
 """
+PROVEN = GRID.replace("fingerprint: false", "fingerprint: true")
 
 
 def put_songs(root: Path, songs: int = 2, seconds: float = 1.5, grid: str = GRID) -> Path:

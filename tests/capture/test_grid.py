@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buscomp.capture.grid import Grid, load_grid
+from buscomp.capture.plan import make_plan
 from buscomp.capture.profiles import find_profile
 from buscomp.manifests.errors import UsageError
 from buscomp.manifests.unit import Setting, load_unit
@@ -194,7 +195,7 @@ def message(tmp_path: Path, text: str) -> str:
     path = tmp_path / "grid.yaml"
     path.write_text(text)
     with pytest.raises(UsageError) as raised:
-        load_grid(path).settings(SSL)
+        make_plan([], load_grid(path), SSL)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -266,6 +267,97 @@ MISTAKES = {
         "grid.yaml:10: threshold_db must be a position of the unit, got -27 (allowed: -40, ",
     ),
 }
+
+
+MISTAKES |= {
+    "an order that nobody knows": (
+        ("expect: 144", "expect: 192\norder: grey"),
+        "grid.yaml:8: order: Input should be 'gray', 'tsp', 'joint' or 'blocked-random', got 'grey'",
+    ),
+    "a seed for an order without one": (
+        ("expect: 144", "expect: 192\norder: tsp\norder_seed: 4"),
+        "grid.yaml:1: order_seed is for order: blocked-random",
+    ),
+    "half a design": (
+        ("expect: 144", "expect: 192\ndesign: {kind: balanced-incomplete}"),
+        "grid.yaml:8: design: a balanced-incomplete design needs either songs_per_setting or hours",
+    ),
+    "a policy that nobody knows": (
+        ("expect: 144", "expect: 192\nsettling: none"),
+        "grid.yaml:8: settling: Input should be 'silence' or 'contiguous', got 'none'",
+    ),
+    "an anchor between two dots": (
+        (
+            "expect: 144",
+            "expect: 192\nanchor:\n  every: 5\n  setting:\n    threshold_db: -27\n    attack_ms: 1",
+        ),
+        "grid.yaml:11: threshold_db must be a position of the unit, got -27 (allowed: -40, ",
+    ),
+    "an anchor without a ratio": (
+        ("expect: 144", "expect: 192\nanchor:\n  setting: {threshold_db: -28, attack_ms: 1, release_s: auto}"),
+        "grid.yaml:9: no position given for ratio (allowed: 1.5, 2, 3, 4, 5, 10)",
+    ),
+    "an anchor that never comes": (
+        ("expect: 144", "expect: 192\nanchor: {every: 0}"),
+        "grid.yaml:8: anchor.every: Input should be greater than or equal to 1, got 0",
+    ),
+    "a control to calibrate that the unit lacks": (
+        ("expect: 144", "expect: 192\ncalibrate:\n- attack_ms\n- knee_db"),
+        "grid.yaml:10: no such control, got knee_db (allowed: threshold_db, ",
+    ),
+    "fingerprints that are switched off and asked for": (
+        ("expect: 144", "expect: 192\nfingerprint: false\ncalibrate: [attack_ms]"),
+        "grid.yaml:1: calibrate, anchor and warm_up are fingerprints: they need fingerprint: true",
+    ),
+    "no time to warm up": (
+        ("expect: 144", "expect: 192\nwarm_up: {minutes_most: 0}"),
+        "grid.yaml:8: warm_up.minutes_most: Input should be greater than 0, got 0",
+    ),
+    "an operator who comes at no time of day": (
+        ("expect: 144", "expect: 192\nshifts:\n  start: 2026-12-01\n  operator:\n  - {visits: [soon]}"),
+        "grid.yaml:11: shifts.operator.0.visits.0: a time of day is written as 09:00, got 'soon'",
+    ),
+    "a month that is none": (
+        ("expect: 144", "expect: 192\nshifts: {start: 2026-13-01, operator: [{visits: [9:00]}]}"),
+        "grid.yaml:8: not valid YAML: month must be in 1..12",
+    ),
+}
+
+
+def test_hours_below_one_song_a_setting_are_one_line_with_file_and_line_number(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(PRINTED.replace("expect: 144", "expect: 192\ndesign:\n  kind: balanced-incomplete\n  hours: 3"))
+    grid = load_grid(path)
+    song = {"song_id": "a", "frames": 3600 * 100, "sample_rate": 100}
+    with pytest.raises(UsageError) as raised:
+        grid.songs_by_setting([song], grid.settings(SSL))
+    assert str(raised.value) == (
+        "grid.yaml:10: 3 hours are less than one song at each setting, which takes 192; raise design: hours:"
+    )
+
+
+def test_blocks_are_anchored_unless_the_file_says_that_they_are_not() -> None:
+    anchor = grid_of(expect=2, order="blocked-random").anchor
+    assert anchor is not None
+    assert (anchor.every, anchor.setting) == (12, None)
+    assert grid_of(expect=2, order="blocked-random", anchor=None).anchor is None
+    assert grid_of(expect=2).anchor is None
+
+
+def test_what_a_grid_does_not_say_is_a_full_design_in_gray_order_with_silence_and_checked_knobs() -> None:
+    grid = grid_of(expect=2)
+    assert (grid.order, grid.design.kind, grid.settling, grid.fingerprint) == ("gray", "full", "silence", True)
+    assert (grid.calibrate, grid.anchor, grid.warm_up, grid.shifts) == ((), None, None, None)
+
+
+def test_the_large_shipped_grids_warm_up_and_calibrate_attack_and_the_demo_does_neither() -> None:
+    for name in ("grid", "grid-192"):
+        grid = load_grid(find_profile(name, NOWHERE, "grid"))
+        assert grid.calibrate == ("attack_ms",)
+        assert grid.warm_up is not None
+        assert (grid.warm_up.minutes_most, grid.warm_up.drift_db_per_10_min) == (60, 0.02)
+    demo = load_grid(find_profile("grid-demo", NOWHERE, "grid"))
+    assert (demo.calibrate, demo.warm_up) == ((), None)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

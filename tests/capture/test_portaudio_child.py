@@ -1,18 +1,32 @@
-"""The stream's callback, without a stream, and what crosses the pipe."""
+"""What the audio process does with the parent's messages, and how it gets at PortAudio."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from buscomp.capture.portaudio_child import CHUNK_BYTES, Player, Take, import_portaudio, receive_audio, send_audio
+from buscomp.capture import audio_process
+from buscomp.capture.player import Player
+from buscomp.capture.portaudio_child import (
+    Attach,
+    Attached,
+    PlayTake,
+    TakeDone,
+    Withdraw,
+    Withdrawn,
+    import_portaudio,
+    play_takes,
+)
+from buscomp.capture.take_buffer import TakeBuffer
 from buscomp.manifests.errors import DeviceError
 
 
@@ -22,75 +36,110 @@ class Count:
 
 
 @dataclass
-class Status:
-    """What sounddevice.CallbackFlags looks like."""
+class Stream:
+    """The part of sounddevice.Stream that is asked after the start."""
 
-    input_overflow: bool = False
-    output_underflow: bool = False
-    input_underflow: bool = False
-    output_overflow: bool = False
-    priming_output: bool = False
+    active: bool = True
 
 
-def play(take: Take, blocks: list[int], statuses: dict[int, Status] | None = None) -> tuple[Player, np.ndarray]:
-    """A device whose inputs are its outputs, with no delay at all."""
-    count = Count()
-    player = Player(count)
-    player.take = take
-    played = []
-    for number, frames in enumerate(blocks):
-        outdata = np.full((frames, take.send.shape[1]), np.nan, np.float32)
-        indata = np.full((frames, take.recorded.shape[1]), number + 1, np.float32)
-        player(indata, outdata, frames, None, (statuses or {}).get(number))
-        played.append(outdata)
-    assert count.value == sum(blocks)
-    return player, np.concatenate(played)
+@dataclass
+class Child:
+    """The audio process's loop, in a thread, with the test as its parent and its device."""
+
+    pipe: Connection
+    buffers: list[TakeBuffer]
+    player: Player = field(default_factory=lambda: Player(Count(), 44100))
+    stream: Stream = field(default_factory=Stream)
+    ended_with: list[object] = field(default_factory=list)
+    thread_ended: threading.Event = field(default_factory=threading.Event)
+
+    def run_device(self, frames: int) -> None:
+        outdata = np.empty((frames, 2), np.float32)
+        self.player(outdata, outdata, frames, None, None)  # what is played returns at once
+
+    def end(self) -> object:
+        """What its loop ended with."""
+        assert self.thread_ended.wait(5.0)
+        return self.ended_with[0]
+
+    def says(self) -> object:
+        assert self.pipe.poll(5.0)
+        return self.pipe.recv()
 
 
-@settings(deadline=None, max_examples=50)
-@given(blocks=st.lists(st.integers(1, 300), min_size=1, max_size=20), frames=st.integers(1, 1000))
-def test_any_block_sizes_play_the_take_once_from_its_first_frame_and_silence_after_it(blocks: list[int], frames: int):
-    send = np.arange(1, 2 * frames + 1, dtype=np.float32).reshape(frames, 2)
-    take = Take(send, np.zeros((frames, 3), np.float32))
-    player, played = play(take, blocks)
-    length = min(frames, sum(blocks))
-    np.testing.assert_array_equal(played[:length], send[:length])
-    assert not played[length:].any()
-    block_of_frame = np.repeat(np.arange(1, len(blocks) + 1), blocks)[:length]
-    np.testing.assert_array_equal(take.recorded[:length, 2], block_of_frame)
-    assert take.done.is_set() == (sum(blocks) >= frames)
-    assert (player.take is None) == take.done.is_set()
-
-
-def test_a_flag_is_kept_with_the_first_frame_of_its_block_and_its_names():
-    take = Take(np.ones((1000, 2), np.float32), np.zeros((1000, 2), np.float32))
-    flagged = {
-        1: Status(input_overflow=True, output_underflow=True),
-        2: Status(priming_output=True),
-        3: Status(input_underflow=True),
-    }
-    play(take, [256] * 4, flagged)
-    assert take.xruns == [(256, "input_overflow output_underflow"), (768, "input_underflow")]
-
-
-def test_an_error_in_the_callback_ends_the_take_and_is_kept():
-    take = Take(np.ones((1000, 2), np.float32), np.zeros((10, 2), np.float32))  # no room for what comes back
-    player, played = play(take, [256, 256])
-    assert isinstance(take.error, ValueError)
-    assert take.done.is_set()
-    assert not played[256:].any()
-    assert player.take is None
-
-
-def test_audio_longer_than_a_chunk_crosses_the_pipe_to_the_last_bit():
-    frames = CHUNK_BYTES // 8 * 2 + 77  # two channels of 4 bytes: two whole chunks and a bit
-    audio = np.random.default_rng(1).standard_normal((frames, 2)).astype(np.float32)
+@contextmanager
+def child() -> Iterator[Child]:
     ours, theirs = multiprocessing.Pipe()
-    with ours, theirs:
-        sender = threading.Thread(target=send_audio, args=(ours, audio))
-        sender.start()
-        np.testing.assert_array_equal(receive_audio(theirs, frames, 2), audio)
-        sender.join()
+    running = Child(ours, [TakeBuffer.create(1000, 2, 2) for _ in range(2)])
+
+    def loop() -> None:
+        try:
+            running.ended_with.append(play_takes(theirs, running.player, running.stream, running.buffers))
+        except (EOFError, OSError) as error:
+            running.ended_with.append(error)
+        running.thread_ended.set()
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield running
+    finally:
+        ours.close()
+        thread.join()
+        theirs.close()
+        for buffer in running.buffers:
+            buffer.unlink()
+            buffer.close()
+
+
+def test_two_takes_that_were_queued_are_played_and_their_ends_told_in_order():
+    with child() as running:
+        for slot, level in enumerate((0.25, 0.5)):
+            running.buffers[slot].send[:] = level
+            running.pipe.send(PlayTake(slot, 700 + slot))
+        running.pipe.send(PlayTake(0, 10))
+        running.pipe.send(Withdraw())
+        assert running.says() == Withdrawn(True)  # by then all three were queued
+        running.run_device(1000)
+        first = running.says()
+        running.run_device(1000)
+        second = running.says()
+        assert isinstance(first, TakeDone)
+        assert isinstance(second, TakeDone)
+        assert (first.slot, first.stream_frame, second.slot, second.stream_frame) == (0, 0, 1, 700)
+        assert set(running.buffers[0].returned[:700].ravel()) == {np.float32(0.25)}
+        assert set(running.buffers[1].returned[:701].ravel()) == {np.float32(0.5)}
+        assert not running.buffers[1].returned[701:].any()
+
+
+def test_a_longer_buffer_takes_the_place_of_one_that_is_free():
+    with child() as running:
+        longer = TakeBuffer.create(5000, 2, 2)
+        running.pipe.send(Attach(1, longer.shape))
+        assert running.says() == Attached()
+        longer.send[:] = 0.125
+        running.pipe.send(PlayTake(1, 4000))
+        while not running.player.busy:
+            pass
+        running.run_device(4096)
+        assert isinstance(running.says(), TakeDone)
+        assert set(longer.returned[:4000].ravel()) == {np.float32(0.125)}
+        assert running.buffers[1].shape == longer.shape
+        longer.unlink()
+        longer.close()
+
+
+def test_a_server_that_ended_an_error_in_the_callback_and_a_parent_that_left_each_end_the_loop():
+    with child() as running:
+        running.stream.active = False
+        assert "its server or its device is gone" in str(running.end())
+    with child() as running:
+        running.player.error = ValueError("no room")
+        assert "the audio callback failed (ValueError: no room)" in str(running.end())
+    with child() as running:
+        running.pipe.send(Withdraw())
+        assert running.says() == Withdrawn(False)
+    assert isinstance(running.end(), EOFError)
 
 
 def test_a_missing_portaudio_library_is_told_with_what_to_install(tmp_path, monkeypatch):
@@ -99,3 +148,25 @@ def test_a_missing_portaudio_library_is_told_with_what_to_install(tmp_path, monk
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     with pytest.raises(DeviceError, match=r"library not found.*apt-get install libportaudio2"):
         import_portaudio()
+
+
+def test_on_windows_asio_is_asked_for_before_sounddevice_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "sounddevice.py").write_text("import os\nasio = os.environ['SD_ENABLE_ASIO']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.delenv("SD_ENABLE_ASIO", raising=False)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert import_portaudio().asio == "1"
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+
+
+def test_real_time_priority_that_is_not_granted_is_no_error(monkeypatch):
+    asked = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert audio_process.become_real_time() is False
+    assert asked[0][1] == os.SCHED_FIFO

@@ -23,6 +23,13 @@ def test_a_take_waits_4_6_release_times_and_half_a_second_at_least(release_s: Po
     assert settle_s(SSL, values) == pytest.approx(expected_s, abs=0.005)
 
 
+@pytest.mark.parametrize("release_s", [0.1, 1.6, "auto"])
+def test_a_contiguous_stream_waits_half_a_second_whatever_the_release(release_s: Position) -> None:
+    values = SSL.setting({"threshold_db": -20, "attack_ms": 1, "release_s": release_s, "ratio": 4}, "grid").values
+    assert settle_s(SSL, values, "contiguous") == 0.5
+    assert settle_s(SSL, values, "silence") == settle_s(SSL, values) >= 0.5
+
+
 def test_after_settling_ten_db_of_gain_reduction_are_a_tenth() -> None:
     values = SSL.setting({"threshold_db": -20, "attack_ms": 1, "release_s": 0.8, "ratio": 4}, "grid").values
     assert 10 * math.exp(-settle_s(SSL, values) / 0.8) == pytest.approx(0.1)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from buscomp.manifests.commands import status
 from buscomp.manifests.commands import verify as verb
 from buscomp.manifests.dataset import Dataset
 from buscomp.manifests.integrity import plan_again, verify
@@ -163,16 +162,6 @@ def test_the_verb_exits_with_0_or_1_and_tells_machines_what_it_found(dataset: Da
     spoiled = CliRunner().invoke(verb, ["--dataset", str(dataset.root), "--json"])
     assert spoiled.exit_code == 1
     assert [finding["kind"] for finding in json.loads(spoiled.stdout)["findings"]] == ["missing", "unlisted"]
-
-
-def test_status_counts_takes_and_names_the_next(dataset: Dataset) -> None:
-    told = CliRunner().invoke(status, ["--dataset", str(dataset.root)])
-    assert told.output.startswith("Takes: 12 accepted. Everything is captured.")
-    with dataset.journal() as journal:
-        journal.supersede("t000004-1", "x")
-    document = json.loads(CliRunner().invoke(status, ["--dataset", str(dataset.root), "--json"]).stdout)
-    assert document["takes"] == {"accepted": 11, "planned": 1, "superseded": 1}
-    assert document["next"]["take_id"] == "t000004-2"
 
 
 def test_verify_changes_nothing(dataset: Dataset, tmp_path: Path) -> None:

@@ -231,3 +231,94 @@ def test_a_journal_that_another_program_holds_is_one_line_after_the_wait(path: P
         finally:
             other.close()
         assert journal.plan(plan(), {}) == 4
+
+
+def probe_row(number: int, unit_id: str = "unit", verdict: str = "match") -> dict[str, object]:
+    return {
+        "fingerprint_id": f"f{number:06d}",
+        "unit_id": unit_id,
+        "setting_id": "thr-0",
+        "session_id": "s",
+        "occasion": "begin",
+        "measured_at": NOW,
+        "verdict": verdict,
+        "features": ["a=1.0", "b=-2.5"],
+    }
+
+
+def test_probes_of_a_setting_are_numbered_kept_in_order_and_found_by_unit(path: Path) -> None:
+    with Journal(path) as journal:
+        for number, unit_id in enumerate(("a", "b", "a")):
+            assert journal.next_fingerprint_id() == f"f{number:06d}"
+            journal.add_fingerprint(probe_row(number, unit_id))
+        assert [row["fingerprint_id"] for row in journal.fingerprints()] == ["f000000", "f000001", "f000002"]
+        assert [row["fingerprint_id"] for row in journal.fingerprints("a")] == ["f000000", "f000002"]
+        assert journal.fingerprints("a")[0]["features"] == ["a=1.0", "b=-2.5"]
+        assert journal.fingerprints("a")[0]["measured_at"] == NOW
+
+
+def test_a_probe_that_somebody_accepts_keeps_its_verdict_and_names_the_person(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.add_fingerprint(probe_row(0, verdict="mismatch"))
+        journal.override_fingerprint("f000000", "ada: the knob is worn")
+        (row,) = journal.fingerprints()
+        assert (row["verdict"], row["override_reason"]) == ("mismatch", "ada: the knob is worn")
+
+
+def test_two_units_have_a_take_each_of_the_same_song_at_the_same_setting(path: Path) -> None:
+    takes = [{"song_id": "song", "setting_id": "thr", "unit_id": unit_id} for unit_id in ("a", "b")]
+    with Journal(path) as journal:
+        assert journal.plan(takes, {}) == 2
+        assert journal.plan(takes, {}) == 0
+        journal.reject("t000000-1", {"reasons": ["hum"]})
+        assert states(journal) == {"t000000-1": "rejected", "t000000-2": "planned", "t000001-1": "planned"}
+        assert [take["unit_id"] for take in journal.planned()] == ["a", "b"]
+
+
+def test_what_is_planned_is_told_by_setting_and_one_at_a_time(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(songs=3, settings=3), {})
+        assert journal.planned_settings() == ["thr-0", "thr-1", "thr-2"]
+        for number in (0, 1, 2, 4):
+            journal.accept(f"t{number:06d}-1", {})
+        assert journal.planned_settings() == ["thr-1", "thr-2"]
+        assert [take["song_id"] for take in journal.planned("thr-1")] == ["song-0", "song-2"]
+        following = journal.next_planned()
+        assert following is not None
+        assert following["take_id"] == "t000003-1"
+        assert sum(1 for _ in journal.each_take()) == 9
+
+
+def test_a_pass_is_superseded_whole_or_not_at_all(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {})
+        for number in (0, 1):
+            journal.accept(f"t{number:06d}-1", {})
+        with pytest.raises(DatasetError, match="t000002-1 is not accepted"):
+            journal.supersede_all(["t000000-1", "t000001-1", "t000002-1"], "knob_moved")
+        assert journal.counts() == {"accepted": 2, "planned": 2}
+        assert journal.supersede_all(["t000000-1", "t000001-1"], "knob_moved") == ["t000000-2", "t000001-2"]
+        assert journal.counts() == {"superseded": 2, "planned": 4}
+
+
+def test_a_journal_of_an_older_version_gets_the_columns_that_it_lacks_and_keeps_its_takes(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {})
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE takes DROP COLUMN cv_path")
+        db.execute("DROP TABLE fingerprints")
+    with Journal(path) as journal:
+        assert len(journal.planned()) == 4
+        journal.accept("t000000-1", {"cv_path": "cv/thr-0/song-0.flac"})
+        assert journal.take("t000000-1")["cv_path"] == "cv/thr-0/song-0.flac"
+        assert journal.fingerprints() == []
+
+
+def test_a_copy_of_the_journal_holds_what_it_held(path: Path, tmp_path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {"plan_sha256": "abc"})
+        journal.save_copy(tmp_path / "copy.sqlite")
+        journal.accept("t000000-1", {})
+    with Journal(tmp_path / "copy.sqlite") as copy:
+        assert copy.counts() == {"planned": 4}
+        assert copy.fact("plan_sha256") == "abc"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -148,3 +149,37 @@ def test_space_is_asked_for_in_megabytes(tmp_path: Path) -> None:
     require_space(tmp_path, 1, "one byte")
     with pytest.raises(DiskFullError, match=r"this take needs 1000000000\.0 MB of free disk, \d+\.\d MB are left"):
         require_space(tmp_path, 10**15, "this take")
+
+
+@pytest.mark.parametrize(("order", "broken"), [("step:1", "write"), ("step:2", "rename"), ("step:3", "folder")])
+def test_each_durable_step_can_be_broken_by_number_and_leaves_the_file_as_it_was_or_whole(
+    tmp_path: Path, order: str, broken: str
+) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+    script = (
+        "import sys; from pathlib import Path; from buscomp.manifests.storage import write_text\n"
+        "write_text(Path(sys.argv[1]), 'after')"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        env=os.environ | {"BUSCOMP_FAULT": order},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 1
+    assert f"broke the step {broken}" in told.stderr
+    assert path.read_text() == ("after" if broken == "folder" else "before")
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_process_is_killed_at_the_step_that_is_named(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from buscomp.manifests.storage import write_text\n"
+        "write_text(Path(sys.argv[1]), 'after')"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "file.txt")], env=os.environ | {"BUSCOMP_FAULT": "kill:2"}
+    )
+    assert told.returncode == -9
+    assert names(tmp_path) == ["file.txt.partial"]

@@ -20,8 +20,9 @@ StartRig = Callable[..., Rig]
 
 @pytest.fixture
 def start_rig() -> Iterator[StartRig]:
-    """`start_rig(sample_rate=44100, thr=-20, ...)` starts the rig of this test, once."""
-    with _one_rig() as start:
+    """`start_rig(sample_rate=44100, units=2, loopback=True, thr=-20, ...)` starts the rig of this test; a further call
+    starts another one, when the one before has been stopped."""
+    with one_rig_at_a_time() as start:
         yield start
 
 
@@ -34,11 +35,11 @@ def rig(start_rig: StartRig) -> Rig:
 @pytest.fixture(scope="module")
 def one_rig() -> Callable[[], object]:
     """`with one_rig() as start:` holds the machine's rig for a part of a module; `start()` starts it."""
-    return _one_rig
+    return one_rig_at_a_time
 
 
 @contextmanager
-def _one_rig() -> Iterator[StartRig]:
+def one_rig_at_a_time() -> Iterator[StartRig]:
     """Hold the rig of this machine, and stop what was started of it. Environment and rig are as before afterwards."""
     if absent := _missing():
         reason = f"the rig needs {', '.join(absent)}"
@@ -51,9 +52,19 @@ def _one_rig() -> Iterator[StartRig]:
         pytest.MonkeyPatch.context() as environment,
     ):
 
-        def start(sample_rate: int = 44100, **controls: float) -> Rig:
-            assert not rigs, "one rig at a time"
-            rig = Rig(sample_rate, controls)
+        def start(
+            sample_rate: int = 44100,
+            *,
+            units: int = 1,
+            loopback: bool = False,
+            control_voltage: bool = False,
+            split: bool = False,
+            **controls: float,
+        ) -> Rig:
+            assert all(rig.stopped for rig in rigs), "one rig at a time"
+            rig = Rig(
+                sample_rate, controls, units=units, loopback=loopback, control_voltage=control_voltage, split=split
+            )
             rigs.append(rig)
             for name, value in rig.environment.items():
                 environment.setenv(name, value)

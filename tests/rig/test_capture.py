@@ -7,13 +7,9 @@ real time, so the whole lasts three to four minutes.
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,28 +21,24 @@ from buscomp.capture.device import DeviceProfile
 from buscomp.capture.layout import TakeLayout
 from buscomp.capture.settling import settle_s
 from buscomp.capture.staging import Staging
-from buscomp.curation.demo_songs import DEMO_SONGS, render_song
 from buscomp.manifests.dataset import Dataset
-from buscomp.manifests.pcm import quantise, read_pcm, write_wav
-from buscomp.manifests.unit import Position
-from buscomp.tests.rig.rig import PERIOD, SAMPLE_RATE, Rig, render_offline
+from buscomp.manifests.pcm import quantise, read_pcm
+from buscomp.tests.rig.operator import (
+    ONE_SETTING,
+    Run,
+    Running,
+    buscomp,
+    make_folder,
+    operate,
+    plugin_controls,
+    takes_of,
+)
+from buscomp.tests.rig.rig import PERIOD, SAMPLE_RATE, render_offline
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SONGS, SONG_S = 3, 5.0
 SETTLED_S = 0.5  # into the song
-KNOBS = {"THRESHOLD": "thr", "RATIO": "rat", "ATTACK": "att", "RELEASE": "rel", "KNEE": "kn", "MAKEUP": "mak"}
-UNIT = """\
-make: Zam
-model: ZamCompX2
-controls:
-  threshold_db: {label: THRESHOLD, kind: pot, short: thr, unit: dB, meaning: threshold, positions: [-36, -30, -24, -18]}
-  ratio: {label: RATIO, kind: pot, short: rat, meaning: "ratio, to 1", positions: [2, 4, 8], scale: log}
-  attack_ms: {label: ATTACK, kind: pot, short: att, unit: ms, meaning: attack time, positions: [1, 10], scale: log}
-  release_ms: {label: RELEASE, kind: pot, short: rel, unit: ms, meaning: release time, positions: [50, 200], held: 50}
-  knee_db: {label: KNEE, kind: pot, short: kn, unit: dB, meaning: knee width, positions: [0, 3], held: 3}
-  makeup_db: {label: MAKEUP, kind: pot, short: mak, unit: dB, meaning: make-up gain, positions: [0, 6], held: 0}
-"""
 GRID = """\
 unit: unit.yaml
 factors:
@@ -56,30 +48,12 @@ factors:
 exclude:
   - match: {ratio: 2, attack_ms: 10}
 expect: 6
+fingerprint: false    # takes alone: 24 of them last long enough
 random:
   settings:
     - {threshold_db: -24, ratio: 4, attack_ms: 1}
     - {threshold_db: -36, ratio: 4, attack_ms: 10}
 """
-
-ONE_SETTING = """\
-unit: unit.yaml
-factors:
-  threshold_db: [-24]
-  ratio: [4]
-  attack_ms: [1]
-expect: 1
-"""
-Running = subprocess.Popen[str]
-
-
-@dataclass
-class Run:
-    """One run of the command, as the operator saw it."""
-
-    exit_status: int
-    visited: list[str]  # setting_ids, as the panel asked for them
-    output: str
 
 
 @dataclass
@@ -116,56 +90,6 @@ def captured(one_rig, tmp_path_factory: pytest.TempPathFactory) -> Captured:
         resumed = operate(rig, root)
         again = operate(rig, root)
     return Captured(root, killed, after_kill, resumed, again)
-
-
-def make_folder(root: Path, songs: int, seconds: float, grid: str) -> Path:
-    """A dataset folder as a user makes it: songs, unit, grid."""
-    for song in DEMO_SONGS[:songs]:
-        write_wav(root / "songs" / f"{song.name}.wav", quantise(render_song(song, seconds)), SAMPLE_RATE)
-    (root / "unit.yaml").write_text(UNIT)
-    (root / "grid.yaml").write_text(grid)
-    return root
-
-
-def operate(rig: Rig, root: Path, after_enter: Callable[[Running, list[str]], None] = lambda *_: None) -> Run:
-    """Type the command, and turn the knobs that it asks for. `after_enter` gets the running command and the settings
-    that were visited, each time the operator has pressed Enter."""
-    visited: list[str] = []
-    printed: list[str] = []
-    knobs: dict[str, float] = {}
-    notes = root.parent / "notes.txt"
-    command = [sys.executable, "-m", "buscomp", "capture", "--device", "fireface", "--grid", "grid.yaml"]
-    with (
-        notes.open("w") as stderr,
-        subprocess.Popen(
-            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
-        ) as process,
-    ):
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for line in process.stdout:
-            printed.append(line)
-            if asked := re.match(r"==> Set the unit to (\S+)", line):
-                visited.append(asked[1])
-            elif turned := re.match(r" {6}(\S+) +(-?[\d.]+)", line):
-                knobs[KNOBS[turned[1]]] = float(turned[2])
-            elif "Press Enter" in line:
-                rig.knob(**knobs)
-                knobs.clear()
-                process.stdin.write("\n")
-                process.stdin.flush()
-                after_enter(process, visited)
-        process.wait()
-    return Run(process.returncode, visited, "".join(printed) + notes.read_text())
-
-
-def takes_of(root: Path) -> list[dict[str, Any]]:
-    with Dataset(root).journal() as journal:
-        return journal.takes()
-
-
-def buscomp(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "buscomp", *words], cwd=root, capture_output=True, text=True)
 
 
 def test_the_command_asks_for_each_setting_once_and_accepts_24_takes(captured: Captured):
@@ -213,7 +137,7 @@ def test_every_take_equals_the_offline_render_to_the_last_bit_from_half_a_second
         values = unit.from_row(pair.setting)
         layout = TakeLayout.of(len(pair.dry), SAMPLE_RATE, settle_s(unit, values), max_latency_samples)
         send = layout.send(pair.dry, staging)
-        rendered = render_offline(send, SAMPLE_RATE, _plugin_controls(values))
+        rendered = render_offline(send, SAMPLE_RATE, plugin_controls(values))
         oracle = quantise(staging.trim(rendered[layout.song_start :][: len(pair.dry)]))
         wet, _ = read_pcm(dataset.file(dataset.wet_path(pair.setting_id, pair.song_id)))
         assert wet.shape == oracle.shape
@@ -296,7 +220,3 @@ def test_ctrl_c_in_a_take_ends_with_130_in_seconds_and_the_same_command_goes_on(
     assert mended.exit_status == 0, mended.output
     assert [take["status"] for take in takes_of(root)] == ["accepted", "accepted"]
     assert all(row["ended_at"] for row in Dataset(root).rows("sessions"))
-
-
-def _plugin_controls(values: Mapping[str, Position]) -> dict[str, float]:
-    return {KNOBS[name.partition("_")[0].upper()]: float(value) for name, value in values.items()}

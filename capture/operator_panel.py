@@ -1,0 +1,124 @@
+"""The operator panel: a person at the rack, told in the terminal what to turn, who answers with Enter."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+import click
+
+from ..manifests.errors import UsageError
+from ..manifests.unit import Control, Position, Setting, Unit, shown
+from .big_letters import big
+from .panel import AGAIN, Answer, OperatorStopped
+
+BIG_LINES = 3  # more than three controls to move would fill the terminal; the list says it then
+LABEL_WIDTH = 12
+
+
+class OperatorPanel:
+    """Says what to move, from where to where, as the panel of the unit prints it."""
+
+    hands_free = False
+
+    def __init__(self, unit: Unit, answers: TextIO | None = None, serial: str | None = None):
+        self._unit, self._serial = unit, serial
+        self._answers = answers or sys.stdin
+
+    def bring(self, setting: Setting, before: Setting | None) -> None:
+        """Print every control that has to move, and wait for Enter. `r` reads it again, `q` is `OperatorStopped`;
+        `UsageError` when nobody can answer."""
+        forget_typed(self._answers)
+        self._say("Set the unit to", setting, before)
+        while answer := self._ask("Press Enter when it stands there; r reads it again, q stops here."):
+            if answer == "q":
+                raise OperatorStopped
+            if answer == "r":
+                self._say("Set the unit to", setting, before)
+
+    def correct(self, setting: Setting, told: str) -> Answer:
+        """Print what the audio says and every control's position; Enter measures again, `a REASON` takes the setting
+        as it is."""
+        forget_typed(self._answers)
+        click.secho(f"\n!!! The audio says: {told}", bold=True, fg="red")
+        self._say("Look at every control of", setting, None)
+        question = "Press Enter to measure again; a REASON takes it as it is, r reads it again, q stops here."
+        while answer := self._ask(question):
+            word, _, reason = answer.partition(" ")
+            if word == "a" and reason.strip():
+                return Answer("accept", reason.strip())
+            if word == "a":
+                click.echo("    It is taken as it is only with a reason: a REASON")
+            elif answer == "q":
+                return Answer("stop")
+            elif answer == "r":
+                self._say("Look at every control of", setting, None)
+        return AGAIN
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _ask(self, question: str) -> str:
+        """The typed answer, stripped."""
+        click.echo(f"    {question}")
+        sys.stdout.flush()
+        answer = self._answers.readline()
+        if not answer:
+            raise UsageError("nobody answered the operator panel", mend="run `buscomp capture` in a terminal")
+        return answer.strip()
+
+    def _say(self, what: str, setting: Setting, before: Setting | None) -> None:
+        unit = "" if self._serial is None else f"   (unit {self._serial})"
+        click.secho(f"\n==> {what} {setting.setting_id}{unit}", bold=True)
+        moves = [
+            (control, setting.values[name], None if before is None else before.values[name])
+            for name, control in self._unit.controls.items()
+            if before is None or before.values[name] != setting.values[name]
+        ]
+        if sys.stdout.isatty() and len(moves) <= BIG_LINES:
+            columns = shutil.get_terminal_size().columns - 8
+            for control, value, _ in moves:
+                rows = big(f"{control.label} {printed(control, value)}", columns) or big(
+                    printed(control, value), columns
+                )
+                click.secho("\n" + "\n".join(f"      {row}" for row in rows), bold=True, fg="bright_yellow")
+            click.echo()
+        for line in told_moves(moves):
+            click.echo(f"      {line}")
+
+
+def told_moves(moves: list[tuple[Control, Position, Position | None]]) -> Iterator[str]:
+    """A line for each control that moves: label, where to, where from, how far and which way round."""
+    for control, value, origin in moves:
+        line = f"{control.label:<{LABEL_WIDTH}} {printed(control, value)}"
+        if origin is not None:
+            line += f"   (from {printed(control, origin)}{_way(control, origin, value)})"
+        if control.held is not None and control.position(control.held) == value:
+            line += "   stays there for the whole dataset"
+        yield line
+
+
+def printed(control: Control, value: Position) -> str:
+    """The position as the panel of the unit prints it."""
+    if isinstance(value, bool | str):
+        return shown(value).upper()
+    return f"{value + control.panel_offset:g} {control.unit}".strip()
+
+
+def _way(control: Control, origin: Position, value: Position) -> str:
+    """`: 2 detents clockwise`. A knob's positions are listed clockwise; what has only two positions is no knob."""
+    steps = control.index(value) - control.index(origin)
+    if len(control.positions) == 2 or not steps:
+        return ""
+    what = "detent" if control.kind == "switch" else "mark"
+    return f": {abs(steps)} {what}{'s' * (abs(steps) > 1)} {'clockwise' if steps > 0 else 'anticlockwise'}"
+
+
+def forget_typed(source: TextIO) -> None:
+    """Forget what was typed so far on a terminal: an Enter of an hour ago answers no question of now."""
+    if sys.platform != "win32" and source.isatty():
+        import termios
+
+        termios.tcflush(source, termios.TCIFLUSH)

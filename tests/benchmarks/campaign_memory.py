@@ -1,0 +1,162 @@
+"""Memory, descriptors and threads over 100,000 tiny takes: flat, or the daemon would not live for 105 days.
+
+    python tests/benchmarks/campaign_memory.py                        100,000 takes without examination
+    python tests/benchmarks/campaign_memory.py --takes 4000 --examined
+
+Real: plan, session, playlist, attempts (WAV, FLAC, fsync), journal, manifests, state, log. The interface is one that
+returns what it is sent, 137 samples later. Without `--examined` the examination of a recording is replaced by its
+alignment alone, since that is most of the time of a take and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+
+from buscomp.capture import capture as capture_module
+from buscomp.capture import referee
+from buscomp.capture.interface import Recording
+from buscomp.capture.take import Examined
+from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.pcm import Float32, pcm_sha256, quantise, write_flac
+from buscomp.manifests.tables import write_table
+from buscomp.tests import small_dataset
+from buscomp.tests.benchmarks.campaign import BrokenPromiseError, capture, workshop
+
+LATENCY_SAMPLES = 137
+SONG_S = 0.1
+SETTINGS = 100  # so that there are as many snapshots as in half a real campaign
+ALLOWED_MB = 16.0  # growth between a tenth of the takes and all of them
+GRID = """\
+unit: ssl-500-bus
+factors:
+  threshold_db: [-28, -24, -20, -16]
+  attack_ms: [0.1, 0.3, 1, 3, 10]
+  release_s: [0.1]
+  ratio: [1.5, 2, 3, 4, 5]
+expect: 100
+fingerprint: false
+"""
+
+
+class EchoInterface:
+    """An `Interface` whose unit is a wire."""
+
+    name = host_api = "echo"
+    sample_rate, block_size = 44_100, 1024
+
+    def __init__(self) -> None:
+        self._queued: deque[Float32] = deque()
+        self._noise = np.random.default_rng(1).normal(0, 1e-5, (1 << 20, 2)).astype(np.float32)
+        self._frame = 0
+
+    def play(self, send: Float32) -> None:
+        self._queued.append(send)
+
+    def record(self) -> Recording:
+        send = self._queued.popleft()
+        audio = self._noise[: len(send)].copy()
+        audio[LATENCY_SAMPLES:] += send[:-LATENCY_SAMPLES]
+        frame, self._frame = self._frame, self._frame + len(send)
+        return Recording(audio, stream_frame=frame)
+
+    def withdraw(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class StillPanel:
+    """A `Panel` that turns nothing."""
+
+    hands_free = True
+
+    def bring(self, *_: object) -> None:
+        """Nothing to turn."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def make_songs(root: Path, count: int) -> None:
+    """A catalog of `count` songs of a tenth of a second, all of the same samples."""
+    dataset = Dataset(root)
+    row = small_dataset._song(dataset, 0, SONG_S)
+    pcm = quantise(small_dataset.music(SONG_S))
+    rows = []
+    for number in range(count):
+        song_id = f"song-{number:04d}"
+        write_flac(root / dataset.dry_path(song_id), pcm, row["sample_rate"])
+        rows.append({**row, "song_id": song_id, "dry_path": dataset.dry_path(song_id), "dry_sha256": pcm_sha256(pcm)})
+    write_table(dataset.table_path("songs"), "songs", rows)
+    (root / "grid.yaml").write_text(GRID)
+
+
+def aligned_only(
+    dry: Float32, layout: object, recording: Recording, staging: object, *_: object, **__: object
+) -> Examined:
+    """In the place of `take.examine`."""
+    start = layout.song_start + LATENCY_SAMPLES  # type: ignore[attr-defined]
+    wet = staging.trim(recording.audio[start : start + len(dry)])  # type: ignore[attr-defined]
+    measured = {"sample_rate": 44_100, "frames": len(dry), "channels": 2, "integer_shift_samples": LATENCY_SAMPLES}
+    return Examined(quantise(wet), measured, ())
+
+
+def held() -> tuple[float, int, int]:
+    """Resident memory in MB, open descriptors, threads."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    resident_kb = int(status.partition("VmRSS:")[2].split()[0])
+    return resident_kb / 1024, len(os.listdir("/proc/self/fd")), threading.active_count()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--takes", type=int, default=100_000, help="a multiple of 100")
+    parser.add_argument("--examined", action="store_true", help="examine every take in earnest")
+    arguments = parser.parse_args()
+    songs = max(arguments.takes // SETTINGS, 1)
+    takes = songs * SETTINGS
+    seen: list[tuple[int, float, int, int]] = []
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if done % max(takes // 20, 1) == 0:
+            resident_mb, descriptors, threads = held()
+            seen.append((done, resident_mb, descriptors, threads))
+            minutes = (time.monotonic() - began) / 60
+            print(f"{done:>7}  {resident_mb:>8.1f}  {descriptors:>11}  {threads:>7}  {minutes:>7.1f}", flush=True)
+
+    capture_module.open_interface = lambda *_: EchoInterface()
+    capture_module.open_panels = lambda *_: (StillPanel(),)  # type: ignore[assignment]
+    if not arguments.examined:
+        referee.examine = aligned_only  # type: ignore[attr-defined]
+    with workshop() as folder:
+        make_songs(folder, songs)
+        began = time.monotonic()
+        print(f"{takes} takes of {SONG_S} s, {'' if arguments.examined else 'not '}examined")
+        print("  takes    RSS, MB  descriptors  threads  minutes")
+        capture(folder, progress=lambda total: count)
+        counts = Dataset(folder).journal().counts()
+    if counts != {"accepted": takes}:
+        raise BrokenPromiseError(f"not every take was accepted: {counts}")
+    early, late = seen[1], seen[-1]
+    grown_mb = late[1] - early[1]
+    print(f"from {early[0]} to {late[0]} takes: {grown_mb:+.1f} MB, {late[2] - early[2]:+d} descriptors, ", end="")
+    print(f"{late[3] - early[3]:+d} threads")
+    if grown_mb > ALLOWED_MB or late[2] > early[2] or late[3] > early[3]:
+        raise BrokenPromiseError("something grows")
+
+
+if __name__ == "__main__":
+    main()
