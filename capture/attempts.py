@@ -10,13 +10,23 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import soundfile
 
 from ..manifests.dataset import Dataset
 from ..manifests.journal import Journal
-from ..manifests.pcm import Float32, pcm_sha256, quantise, write_flac, write_wav
+from ..manifests.pcm import Float32, pcm_sha256, quantise, write_flac
 from ..manifests.schema import ACCEPTED
-from ..manifests.storage import TEMPORARY_SUFFIX, remove_folder, sync_folder, write_text
+from ..manifests.storage import (
+    TEMPORARY_SUFFIX,
+    full_disk_named,
+    remove_folder,
+    sync_file,
+    sync_folder,
+    write_text,
+)
 from .take import Examined
 
 Row = dict[str, Any]
@@ -30,8 +40,11 @@ class Attempts:
     journal: Journal
 
     def keep_recording(self, take_id: str, returned: Float32, sample_rate: int) -> None:
-        """Put what came back on the disk before anything is decided about it."""
-        write_wav(self.dataset.attempt_folder(take_id) / "return.wav", quantise(returned), sample_rate)
+        """Put what came back on the disk before anything is decided about it. Made durable only when it is rejected."""
+        path = self._recording(take_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with full_disk_named(path, returned.nbytes):
+            soundfile.write(path, quantise(returned), sample_rate, "PCM_24", format="WAV")
 
     def accept(
         self, take: Row, measured: Mapping[str, Any], examined: Examined, sample_rate: int, folder: str | None
@@ -52,6 +65,8 @@ class Attempts:
     def reject(self, take: Row, measured: Mapping[str, Any], why: str) -> str:
         """The take is not right: keep its reasons beside the WAV, and plan the next attempt. Its take_id."""
         folder = self.dataset.attempt_folder(take["take_id"])
+        if self._recording(take["take_id"]).exists():
+            sync_file(self._recording(take["take_id"]))
         reasons = {"take_id": take["take_id"], "reasons": measured["reasons"], "why": why}
         write_text(folder / "reasons.json", json.dumps(reasons, indent=2))
         sync_folder(folder.parent)
@@ -70,6 +85,9 @@ class Attempts:
                     self.dataset.file(path).replace(folder / name)
             write_text(folder / "reasons.json", json.dumps({"take_id": row["take_id"], "reasons": [reason]}, indent=2))
         return again
+
+    def _recording(self, take_id: str) -> Path:
+        return self.dataset.attempt_folder(take_id) / "return.wav"
 
     def clear_unfinished(self) -> None:
         """Remove what a killed session left of takes that are planned still (they will be made anew) or accepted

@@ -35,6 +35,7 @@ class Place(Enum):
 
     STREAM = "every input alike"
     RETURN = "the returns of one unit"
+    SEND = "what is sent"
     UNIT = "inside the unit, or instead of it"
     PANEL = "the knobs of one unit"
     DRIVER = "the audio driver"
@@ -70,7 +71,7 @@ FAULTS = {
     "latency": Kind(Place.STREAM, "SAMPLES", "everything is later, from send N on"),
     "bypass": Kind(Place.UNIT, "", "the compressor is not in circuit; make-up is"),
     "loopback": Kind(Place.UNIT, "", "the return is wired to the send"),
-    "stale": Kind(Place.UNIT, "", "the send before this one is heard again"),
+    "stale": Kind(Place.SEND, "", "the send before this one is heard again"),
     "knob": Kind(Place.PANEL, "CONTROL+N|CONTROL-N", "the panel stands N detents off"),
     "pot": Kind(Place.PANEL, "CONTROL+X|CONTROL-X", "a pot is missed by X (of its unit)"),
     "nudge": Kind(Place.PANEL, "CONTROL+N|CONTROL-N", "a knob is moved at SECONDS of send N, and stays", "possible"),
@@ -79,6 +80,13 @@ FAULTS = {
 }
 _SPEC = re.compile(r"(?:(\d+)/)?([a-z]+)(?::([^@#:]+))?(?:@(\d+(?:\.\d*)?|\.\d+))?(?:#(\d+))?")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+
+
+def form(name: str) -> str:
+    """How a fault is written: `drop:SAMPLES@SECONDS`."""
+    kind = FAULTS[name]
+    at = {"needed": "@SECONDS", "possible": "[@SECONDS]"}.get(kind.at, "")
+    return name + (f":{kind.value}" if kind.value else "") + at
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,11 @@ SWITCHES = ("sidechain_hpf_hz", "engaged", "makeup_db")  # controls that are und
 INDEPENDENT = 25  # of the windows' misfits: neighbouring windows err alike
 FLOOR_DB = 0.05  # misfit is in proportion to gain reduction plus this
 LEAST_MISFIT = 0.002  # in that proportion
-MOST_FITTED = 48  # settings; more do not move the detents
+MOST_FITTED = 32  # settings; more do not move the detents
 STRANGE = 3.0  # a unit that is no usual compressor may differ so much more from what is printed
-ITERATIONS = 12
+ITERATIONS = 16
 FARTHEST = 2.0, 0.4  # standard deviations of the prior that one iteration may go, or so much if that is more
-SETTLED = 0.02  # an iteration that makes the misfit smaller by less than this part is the last
+SETTLED = 0.02  # an iteration that makes the logarithm of the squared misfit smaller by less than this is the last
 
 
 def understands(unit: Unit) -> bool:
@@ -132,37 +132,48 @@ class Detents:
                 offsets[number] += math.log(times)
         return replace(self, offsets=offsets, covariance=STRANGE**2 * self.covariance, follows_level=True)
 
-    def fitted(self, values: Sequence[Values], gains: Array, first_misfit: float, most: int = MOST_FITTED) -> Detents:
+    def fitted(
+        self,
+        values: Sequence[Values],
+        gains: Array,
+        first_misfit: float,
+        most: int = MOST_FITTED,
+        start: Detents | None = None,
+    ) -> Detents:
         """After visits of `values` that measured `gains` (visits, windows), the `most` telling ones; self is the
-        prior."""
+        prior. `start` is where to begin, if something better than the prior is known."""
         chosen = _spanning(values, most)
         if not chosen:
             return self
         precision = np.linalg.inv(self.covariance)
         reach = np.maximum(FARTHEST[0] * np.sqrt(np.diag(self.covariance)), FARTHEST[1])
-        best, scale, before = self, first_misfit, math.inf
+        best, tried, damping, least, scale = self, start or self, 0.0, math.inf, first_misfit
+        left, right = precision, np.zeros(len(precision))
         for _ in range(ITERATIONS):
-            points = [best.point(values[v]) for v in chosen]
+            points = [tried.point(values[v]) for v in chosen]
             base = self.simulate(points)
             misfit, size = gains[chosen] - base, FLOOR_DB + np.abs(base)
             squares = np.mean((misfit / size) ** 2, axis=1)
-            trust = np.minimum(1, 9 * np.median(squares) / np.maximum(squares, 1e-12))  # one wrong visit moves little
-            scale = max(LEAST_MISFIT, math.sqrt(float(np.mean(squares * trust))))
-            if scale > (1 - SETTLED) * before:
-                break
-            left, right = precision.copy(), precision @ (self.offsets - best.offsets)
-            for v, point, error, weight in zip(
-                chosen, points, misfit, trust[:, None] / (scale * size) ** 2, strict=True
-            ):
-                weight = weight * INDEPENDENT / len(weight)
-                at = [parameter for parameter, _ in self._active(values[v])]
-                slopes = self.slopes(point, self.places(values[v]))
-                left[np.ix_(at, at)] += (slopes * weight) @ slopes.T
-                right[at] += (slopes * weight) @ error
-            covariance = np.linalg.inv(left)
-            moved = np.clip(covariance @ right, -reach, reach)
-            best, before = replace(best, offsets=best.offsets + moved, covariance=covariance, misfit=scale), scale
-        return replace(best, misfit=scale)
+            loss = float(np.mean(np.log(squares + LEAST_MISFIT**2)))
+            if loss < least:
+                trust = np.minimum(1, 9 * np.median(squares) / np.maximum(squares, 1e-12)) ** 2  # wrong visits: nothing
+                scale = max(LEAST_MISFIT, math.sqrt(float(np.mean(squares * trust))))
+                weights = trust[:, None] / (scale * size) ** 2 * INDEPENDENT / size.shape[1]
+                left, right = precision.copy(), precision @ (self.offsets - tried.offsets)
+                for v, point, error, weight in zip(chosen, points, misfit, weights, strict=True):
+                    at = [parameter for parameter, _ in self._active(values[v])]
+                    slopes = self.slopes(point, self.places(values[v]))
+                    left[np.ix_(at, at)] += (slopes * weight) @ slopes.T
+                    right[at] += (slopes * weight) @ error
+                best = replace(tried, covariance=np.linalg.inv(left), misfit=scale)
+                settled, least, damping = least - loss < SETTLED, loss, damping / 4
+                if settled:
+                    break
+            else:
+                damping = max(4 * damping, 0.1)  # Levenberg & Marquardt: a shorter step from where it was best
+            moved = np.linalg.solve(left + damping * np.diag(np.diag(left)), right)
+            tried = replace(best, offsets=best.offsets + np.clip(moved, -reach, reach))
+        return best
 
     def _active(self, values: Values) -> list[tuple[int, int]]:
         """Number of each parameter that acts at this setting, and of its place in a point."""

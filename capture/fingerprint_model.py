@@ -24,11 +24,12 @@ from .fingerprint import Features
 from .fingerprint_compressor import Array
 from .fingerprint_fit import FLOOR_DB, LEAST_MISFIT, Detents, Values, understands
 from .fingerprint_signal import fingerprint_parts
-from .references import References
+from .references import References, Visit
 
 FIRST_MISFIT = 0.05  # misfit over gain reduction, before any visit
 FIRST_VISITS = 4  # as long as there are fewer settings, that is believed at least
 RHOS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
+GROWN = 1.5
 TRIED = 12  # settings that tell which kind of compressor it is
 TIMES = 1.0, 1 / (2 * math.pi)  # attack and release: as a time constant, or as the period of the corner frequency
 JITTER = 1e-4  # variance of a visit over that of the misfit
@@ -77,6 +78,7 @@ class UnitModel:
     rests: Mapping[Words, _Rest]  # by circuit
     typical_db: Features  # (windows,): mean of all visits, where there is no compressor
     trained_on: References
+    settled_at: int = 0  # settings at the last fit from nothing
 
     @property
     def settings(self) -> int:
@@ -118,22 +120,18 @@ def fit_model(
 ) -> UnitModel:
     """The model of `unit` after these visits; without any, its prior.
 
-    `previous`, fitted to the first of the same visits, makes it a matter of a second: the detents learn from the new
-    visits only."""
+    `previous`, made from the first of the same visits, makes it a matter of a second: the detents learn from the new
+    visits only, until there are half as many settings again as at the last fit from nothing."""
     windows = len(fingerprint_parts(sample_rate).windows)
-    values, gains = _by_setting(references, windows)
+    values, gains = _by_setting(references.visits, windows)
     typical = gains.mean(axis=0) if len(gains) else np.zeros(windows)
-    detents = None
+    detents, settled_at = None, len(values)
     if understands(unit):
-        detents, new_values, new_gains = Detents.prior(unit, sample_rate), values, gains
-        if previous is not None and previous.detents is not None and _continues(references, previous.trained_on):
-            known = len(previous.trained_on.visits)
-            detents = previous.detents
-            new = References(references.unit_id, references.visits[known:])
-            new_values, new_gains = _by_setting(new, windows)
-            detents = detents.fitted(new_values, new_gains, detents.misfit)
+        detents = _learnt(previous, references, len(values), windows)
+        if detents is not None and previous is not None:
+            settled_at = previous.settled_at
         else:
-            detents = _best_kind(detents, values, gains)
+            detents = _best_kind(Detents.prior(unit, sample_rate), values, gains)
     base = np.repeat(typical[None], len(values), axis=0)
     if detents is not None:
         base = detents.simulate([detents.point(v) for v in values])
@@ -143,28 +141,37 @@ def fit_model(
     for circuit in dict.fromkeys(words):
         at = [n for n, word in enumerate(words) if word == circuit]
         rests[circuit] = _rest([values[n] for n in at], gains[at], base[at], first)
-    return UnitModel(unit, detents, rests or {(): _nothing_known(np.full(windows, first))}, typical, references)
+    rests = rests or {(): _nothing_known(np.full(windows, first))}
+    return UnitModel(unit, detents, rests, typical, references, settled_at)
+
+
+def _learnt(previous: UnitModel | None, references: References, settings: int, windows: int) -> Detents | None:
+    """The detents of `previous` after the visits that it has not seen; None when it is time to fit from nothing."""
+    if previous is None or previous.detents is None or settings > GROWN * previous.settled_at:
+        return None
+    seen = previous.trained_on.visits
+    if references.visits[: len(seen)] != seen:
+        return None
+    values, gains = _by_setting(references.visits[len(seen) :], windows)
+    return previous.detents.fitted(values, gains, previous.detents.misfit)
 
 
 def _best_kind(prior: Detents, values: list[Values], gains: Array) -> Detents:
     """Fitted as the usual kind of compressor, or as another one where some visits say that the usual one fails."""
-    tried = prior.fitted(values, gains, FIRST_MISFIT, TRIED)
-    if len(values) >= FIRST_VISITS and tried.misfit > FIRST_MISFIT:
-        priors = [prior, *(prior.another_kind(times) for times in TIMES)]
-        others = [other.fitted(values, gains, FIRST_MISFIT, TRIED).misfit for other in priors[1:]]
-        prior = priors[int(np.argmin([tried.misfit, *others]))]
-    return prior.fitted(values, gains, FIRST_MISFIT)
+    start = prior.fitted(values, gains, FIRST_MISFIT, TRIED)
+    if len(values) >= FIRST_VISITS and start.misfit > FIRST_MISFIT:
+        for other in [prior.another_kind(times) for times in TIMES]:
+            tried = other.fitted(values, gains, FIRST_MISFIT, TRIED)
+            if tried.misfit < start.misfit:
+                prior, start = other, tried
+    return prior.fitted(values, gains, FIRST_MISFIT, start=start) if len(values) > TRIED else start
 
 
-def _continues(references: References, before: References) -> bool:
-    return references.visits[: len(before.visits)] == before.visits
-
-
-def _by_setting(references: References, windows: int) -> tuple[list[Values], Array]:
+def _by_setting(visits: Sequence[Visit], windows: int) -> tuple[list[Values], Array]:
     """Each visited setting once, with the mean of its visits (settings, windows)."""
     grouped: dict[str, list[Features]] = {}
     values: dict[str, Values] = {}
-    for visit in references.visits:
+    for visit in visits:
         grouped.setdefault(visit.setting_id, []).append(visit.fingerprint.gains_db)
         values[visit.setting_id] = visit.values
     gains = [np.mean(gains, axis=0) for gains in grouped.values()]

@@ -71,6 +71,11 @@ class FingerprintSignal:
         return slice(parts[0].start, parts[-1].stop)
 
     @cached_property
+    def of_low(self) -> npt.NDArray[np.bool_]:
+        """(windows,): those that hear what the low tone did."""
+        return np.array([window.name.split("@")[0] in ("low", "last") for window in self.windows])
+
+    @cached_property
     def energies(self) -> npt.NDArray[np.float64]:
         """(windows,): sum of squares of the signal."""
         return self._sums(np.square(self.wave, dtype=np.float64))
@@ -123,13 +128,13 @@ def fingerprint_parts(sample_rate: int) -> FingerprintSignal:
         frames += steps * step
 
     tone("quiet", QUIET_DBFS, 0.1, (0,))
+    tone("low_quiet", QUIET_DBFS, 0.16, (0,), low_half)
     for burst in range(6):
         tone(f"burst_{burst}", (LOUD_DBFS, MIDDLE_DBFS)[burst % 2], BURST_S, FINE)
         tone(f"gap_{burst}", QUIET_DBFS, GAP_S, COARSE)
     for level_dbfs in STAIRS_DBFS:
         tone(f"stair{level_dbfs:.0f}", level_dbfs, STAIR_S, STEADY)
     tone("release", QUIET_DBFS, 1.2, COARSE)
-    tone("low_quiet", QUIET_DBFS, 0.16, (0,), low_half)
     tone("low", LOUD_DBFS, 0.4, HALVES, low_half)
     tone("last", QUIET_DBFS, 1.0, COARSE)
     return FingerprintSignal(sample_rate, np.asarray(np.concatenate(pieces), np.float32), tuple(windows))

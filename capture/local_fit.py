@@ -224,6 +224,6 @@ def _score_falling(
         scores[block] = min(scores[block], worst)
 
 
-_fast = {"contract", "reassoc", "nsz", "arcp", "nnan"}  # audio is finite; then maxima of a block are vectors
+_fast = {"contract", "reassoc", "nsz", "arcp"}  # all that leaves infinities and the absence of numbers alone
 _compiled = numba.njit(cache=True, fastmath=_fast)(_score)
 _compiled_falling = numba.njit(cache=True)(_score_falling)

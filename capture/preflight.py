@@ -88,6 +88,7 @@ def preflight(dataset: Dataset, grid_name: str, device_name: str, profile: Devic
             "unit_id": ",".join(one.unit_id for one in units),
             "device": device_name,
             "sample_rate": str(profile.sample_rate),
+            "settling": plan.settling,
             "send_boost_db": f"{staging.send_boost_db:g}",
             "return_trim_db": f"{staging.return_trim_db:g}",
             **{name: f"{level:.2f}" for name, level in levels.items() if level is not None},
@@ -111,7 +112,7 @@ def commit_plan(dataset: Dataset, journal: Journal, ready: Ready, extend: bool) 
     A resumed capture must be the same capture: a changed song, setting, unit, device, rate, staging or reference level
     is a `UsageError`. New songs and new settings are welcome with `extend`.
     """
-    for name in ("unit_id", "device", "sample_rate", "send_boost_db", "return_trim_db"):
+    for name in ("unit_id", "device", "sample_rate", "send_boost_db", "return_trim_db", "settling"):
         before = journal.fact(name)
         if before not in (None, ready.facts[name]):
             raise UsageError(

@@ -35,9 +35,9 @@ class Tops:
 
 def measure_tops(returned: Float32) -> Tops:
     """Peak and runs at full scale of `returned` (frames, channels)."""
-    peaks = _block_peaks(returned)
+    peaks = _compiled_peaks(returned)
     peak = float(peaks.max(initial=0.0))
-    runs = _full_scale_runs(returned, CLIP_LEVEL, CLIP_WIDTH, CLIPPED_RUN) if peak >= CLIP_LEVEL else 0
+    runs = _compiled_runs(returned, CLIP_LEVEL, CLIP_WIDTH, CLIPPED_RUN) if peak >= CLIP_LEVEL else 0
     energy = np.vdot(returned, returned)  # finite if every value is
     return Tops(bool(np.isfinite(energy)), peak, int(runs))
 
@@ -48,7 +48,7 @@ def flat_tops(dry: Float32, song: Float32) -> int:
 
     Tops are runs of 4 samples within 0.05 % of the peak, three of them at least; or runs of 2 that are equal to it to
     the last bit, which analog noise never repeats, 4 samples at least. Fewer may be chance and read 0."""
-    near, exact, exact_samples = _flat_tops(dry, song, _block_peaks(song), FLAT_WIDTH, FLAT_DRY, CLIPPED_RUN)
+    near, exact, exact_samples = _compiled_tops(dry, song, _compiled_peaks(song), FLAT_WIDTH, FLAT_DRY, CLIPPED_RUN)
     return max(int(near) if near >= FLAT_TOPS else 0, int(exact) if exact_samples >= CLIPPED_RUN else 0)
 
 
@@ -81,7 +81,6 @@ def gain_alarm(gains_db: npt.NDArray[np.floating], expected_gains_db: npt.NDArra
     return f"the gain is {float(off_db.mean()):+.2f} dB off its calibration"
 
 
-@numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
 def _block_peaks(audio: Float32) -> Float32:
     """Largest magnitude of every block of 64 frames `(blocks, channels)`."""
     frames, channels = audio.shape
@@ -95,7 +94,6 @@ def _block_peaks(audio: Float32) -> Float32:
     return peaks
 
 
-@numba.njit(cache=True)
 def _full_scale_runs(audio: Float32, level: float, width: float, least_run: int) -> int:
     runs = 0
     for channel in range(audio.shape[1]):
@@ -112,7 +110,6 @@ def _full_scale_runs(audio: Float32, level: float, width: float, least_run: int)
     return runs
 
 
-@numba.njit(cache=True)
 def _flat_tops(
     dry: Float32, song: Float32, peaks: Float32, width: float, dry_width: float, least_run: int
 ) -> tuple[int, int, int]:
@@ -140,3 +137,8 @@ def _flat_tops(
                     low, high = (value, value) if length == 0 else (min(low, value), max(high, value))
                     length += 1
     return near_runs, exact_runs, exact_samples
+
+
+_compiled_peaks = numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})(_block_peaks)  # at first call
+_compiled_runs = numba.njit(cache=True)(_full_scale_runs)
+_compiled_tops = numba.njit(cache=True)(_flat_tops)

@@ -109,12 +109,11 @@ class _Tour:
         """2-opt: make `node` a neighbour of a nearer one, if that saves anything. What it saves, and whose neighbours
         have changed."""
         order, place, costs = self.order, self._place, self._costs
-        size, here = len(order), self._place[node]
+        size, here, from_node = len(order), self._place[node], self._costs[node]
         for way in (1, -1):
             left = order[(here + way) % size]
-            now = costs[node][left]
             for other in self._near[node]:
-                gain = now - costs[node][other]
+                gain = from_node[left] - from_node[other]
                 if gain <= 0:
                     break
                 lost = order[(place[other] + way) % size]
@@ -143,15 +142,19 @@ class _Tour:
     def _shift(self, node: int) -> tuple[int, tuple[int, ...]] | None:
         """Or-opt: put a stretch of up to three that begins with `node` beside a nearer one, if that saves anything."""
         order, place, costs = self.order, self._place, self._costs
-        size, here = len(order), self._place[node]
+        size, here, from_node = len(order), self._place[node], self._costs[node]
+        least = from_node[self._near[node][0]]
         for way in (1, -1):
             before = order[(here - way) % size]
+            after = node
             for further in range(min(LONGEST_SHIFT, size - 3)):
-                end = order[(here + way * further) % size]
-                after = order[(here + way * (further + 1)) % size]
-                closed = costs[node][before] + costs[end][after] - costs[before][after]
+                end, after = after, order[(here + way * (further + 1)) % size]
+                from_end = costs[end]
+                closed = from_node[before] + from_end[after] - costs[before][after]
+                if closed <= least:
+                    continue
                 for other in self._near[node]:
-                    gain = closed - costs[node][other]
+                    gain = closed - from_node[other]
                     if gain <= 0:
                         break
                     if (place[other] - here) * way % size <= further:  # it stands in the stretch
@@ -160,10 +163,10 @@ class _Tour:
                         beyond = order[(place[other] + side) % size]
                         if (beyond, other) in ((node, before), (end, after)):  # where the stretch stands already
                             continue
-                        if gain + costs[other][beyond] - costs[end][beyond] > 0:
+                        opened = from_end[beyond] - costs[other][beyond]
+                        if gain > opened:
                             self._put(here, way, further, other, beyond)
-                            gain += costs[other][beyond] - costs[end][beyond]
-                            return gain, (node, end, before, after, other, beyond)
+                            return gain - opened, (node, end, before, after, other, beyond)
         return None
 
     def _put(self, here: int, way: int, further: int, other: int, beyond: int) -> None:

@@ -16,6 +16,7 @@ from typing import Literal
 from ..manifests.unit import Position, Unit
 
 Settling = Literal["silence", "contiguous"]
+CONTIGUOUS: Settling = "contiguous"
 TIME_CONSTANTS = math.log(10 / 0.1)  # 4.6: 10 dB of gain reduction have fallen to 0.1 dB
 SHORTEST_S = 0.5
 RELEASE_UNITS_S = {"release_s": 1.0, "release_ms": 1e-3}  # the controls that are a release time, and their unit
@@ -27,7 +28,7 @@ def settle_s(unit: Unit, values: Mapping[str, Position], policy: str = "silence"
 
     At AUTO, at any other word on the release switch, and on a unit without a release control, the unit's
     `slow_release_s` counts. The release is taken for exponential with the printed time as its time constant."""
-    if policy == "contiguous":
+    if policy == CONTIGUOUS:
         return SHORTEST_S
     release_s = unit.slow_release_s
     for name, seconds in RELEASE_UNITS_S.items():

@@ -13,7 +13,8 @@ units: with the ratio the side chain gets more gain and its rectifier another bi
 at any ratio. `release_s` is that of the recovery to nothing; the fall of the envelope comes before it (5 ms for each
 8.7 dB that the step was above the threshold). At AUTO two branches carry half of the reduction each: one with the
 attack and a release of 43 ms, one that takes 1 s to fill and 5.1 s to empty, so peaks recover at once and long loud
-passages slowly. The side chain's high-pass is of first order.
+passages slowly; at any other position the slow one is out of circuit, and what it held is gone. The side chain's
+high-pass is of first order.
 
 Levels: 0 dB of `threshold_db` is digital full scale at the send, after the boost. Songs peak at -7 dBFS there, so the
 positions -40 to 0 of the shipped bus compressor are heavy but plausible: its grid of -28 to -16 works 9 to 21 dB
@@ -35,9 +36,7 @@ from ..manifests.levels import from_db
 from ..manifests.pcm import Float32
 from ..manifests.unit import Position
 from . import simulator_loops as loops
-from .specimen import AUTO_FAST_S, AUTO_FILL_S, AUTO_SLOW_S, GAIN_CONSTANT_PER_DEGC, IDEAL, Specimen
-
-__all__ = ["AUTO_FAST_S", "AUTO_FILL_S", "AUTO_SLOW_S", "Knobs", "compress", "compress_lanes", "rested_state"]
+from .specimen import GAIN_CONSTANT_PER_DEGC, IDEAL, Specimen
 
 ENVELOPE_FALL_S = 0.005
 AUTO_SHARE = 0.5  # of the reduction that the fast branch carries
@@ -126,7 +125,8 @@ class Dynamics:
         row[loops.SLOPE], row[loops.SHARE] = slope, share
         row[loops.ATTACK] = _step(self.attack_ms / 1000, sample_rate) / (1 + share * slope)
         row[loops.RELEASE] = _step(fast if self.release_s is None else self.release_s, sample_rate)
-        row[loops.FILL], row[loops.EMPTY] = _step(fill, sample_rate), _step(slow, sample_rate)
+        row[loops.FILL] = _step(fill, sample_rate)
+        row[loops.EMPTY] = _step(slow, sample_rate) if auto else 1.0  # out of circuit: what it held is gone
         return row
 
 
@@ -194,31 +194,60 @@ def compress_lanes(
     *,
     specimen: Specimen = IDEAL,
     states: npt.NDArray[np.float64] | None = None,
-) -> tuple[Float32, Float32]:
-    """One song at many settings at once: audio `(settings, frames, channels)` and gains in dB `(settings, frames)`.
+) -> Float32:
+    """One song at many settings at once: audio `(settings, frames, channels)`.
 
-    For data sets and fits: many times faster than one setting after the other, and equal to `compress` within 1e-4 dB
-    of gain. `states` from `rested_states` is brought forward in place; a long song may be cut into blocks, which
-    keeps memory small. A `specimen` that warms up is taken as warm."""
+    For data sets: many times faster than one setting after the other, and equal to `compress` within 1e-4 dB of gain.
+    `states` from `rested_states` is brought forward in place; a long song may be cut into blocks, which keeps memory
+    small. A `specimen` that warms up is taken as warm."""
     audio = _checked(audio)
-    states = rested_states(len(settings)) if states is None else states
     outputs = np.empty((len(settings), *audio.shape), np.float32)
+    _run_lanes(audio, sample_rate, settings, specimen, states, outputs, None)
+    return outputs
+
+
+def gain_lanes(
+    audio: Float32,
+    sample_rate: int,
+    settings: Sequence[Knobs],
+    *,
+    specimen: Specimen = IDEAL,
+    states: npt.NDArray[np.float64] | None = None,
+) -> Float32:
+    """The gains in dB `(settings, frames)` of `compress_lanes`, without the audio: for fits."""
+    audio = _checked(audio)
     gains_db = np.empty((len(settings), len(audio)), np.float32)
+    _run_lanes(audio, sample_rate, settings, specimen, states, None, gains_db)
+    return gains_db
+
+
+def _run_lanes(
+    audio: Float32,
+    sample_rate: int,
+    settings: Sequence[Knobs],
+    specimen: Specimen,
+    states: npt.NDArray[np.float64] | None,
+    outputs: Float32 | None,
+    gains_db: Float32 | None,
+) -> None:
+    """Settings with the same side chain share its level, and go through the loop `LANES` at a time."""
+    states = rested_states(len(settings)) if states is None else states
     corners = [knobs.sidechain_hpf_hz for knobs in settings]
+    nothing, nothing_db = np.empty((0, *audio.shape), np.float32), np.empty((0, len(audio)), np.float32)
     for corner in dict.fromkeys(corners):
         alike = [n for n, other in enumerate(corners) if other == corner]
         for begin in range(0, len(alike), loops.LANES):
             chosen = alike[begin : begin + loops.LANES]
-            run = slice(chosen[0], chosen[-1] + 1)
-            together = len(chosen) == run.stop - run.start  # neighbours: written in place
+            neighbours = slice(chosen[0], chosen[-1] + 1) if chosen[-1] - chosen[0] == len(chosen) - 1 else None
             packed = np.zeros((loops.PARTS, loops.LANES))
             packed[loops.KNEE] = packed[loops.SHARE] = 1.0
             packed[loops.THRESHOLD] = NEVER
             for lane, n in enumerate(chosen):
                 packed[:, lane] = _packed(settings[n], specimen, sample_rate)
-            out = outputs[run] if together else np.empty((len(chosen), *audio.shape), np.float32)
-            gain_db = gains_db[run] if together else np.empty((len(chosen), len(audio)), np.float32)
             state = states[chosen]
+            # neighbours are written in place, others are gathered
+            out = nothing if outputs is None else outputs[chosen] if neighbours is None else outputs[neighbours]
+            gain_db = nothing_db if gains_db is None else gains_db[chosen if neighbours is None else neighbours]
             loops.lanes(
                 audio,
                 out,
@@ -230,9 +259,10 @@ def compress_lanes(
                 np.stack([_channel_levels(settings[n], specimen, audio.shape[1]) for n in chosen]),
             )
             states[chosen] = state
-            if not together:
-                outputs[chosen], gains_db[chosen] = out, gain_db
-    return outputs, gains_db
+            if neighbours is None and outputs is not None:
+                outputs[chosen] = out
+            if neighbours is None and gains_db is not None:
+                gains_db[chosen] = gain_db
 
 
 def rested_states(settings: int) -> npt.NDArray[np.float64]:

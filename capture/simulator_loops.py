@@ -30,7 +30,8 @@ TO_DB = np.float32(20 * math.log10(2))
 THRESHOLD, KNEE, BEND, SLOPE, SHARE, ATTACK, RELEASE, FILL, EMPTY = range(9)
 ENVELOPE, FIRST, SLOW, FRAME, SIDECHAIN = range(5)  # from SIDECHAIN on: low-passed side chain of each channel
 PARTS = 9
-FIRST_AT, SLOW_AT = PARTS * LANES, (PARTS + 1) * LANES  # where the lanes' branches stand, after their settings
+# Where the lanes' branches stand, and what rounding left of them, after their settings.
+FIRST_AT, SLOW_AT, FIRST_REST_AT, SLOW_REST_AT = (part * LANES for part in range(PARTS, PARTS + 4))
 
 # 2 ** f = 1 + f * (...) for f in (-1, 0], relative error 2e-7; log2(1 + t) = t * (...) for t in [0, 1), error 4e-7:
 # least squares at Chebyshev points, tests/capture/test_simulator.py repeats the fit.
@@ -172,25 +173,35 @@ def _single(
         begin += count
 
 
-def _feedback(level: Float32, count: int, envelope: float, fall: float, work: Array, reduction: Float32) -> float:
+def _feedback(level: Float32, count: int, envelope: float, fall: float, work: Float32, reduction: Float32) -> float:
     """The loop for all lanes; gives the envelope at its end, which they share. `work` is one array, so that the
-    compiler sees that nothing overlaps, and is loaded first: a load under a condition would be no vector."""
+    compiler sees that nothing overlaps, and is loaded first: a load under a condition would be no vector.
+
+    Single precision is twice as fast, and would lose what a release of seconds gives back in a sample; what rounding
+    took away is therefore kept beside each branch (Kahan, 1965) and comes with the next sample."""
+    one, zero = np.float32(1), np.float32(0)
     for n in range(count):
         envelope = max(np.float64(level[n]), envelope - fall)
+        heard = np.float32(envelope)
         for lane in range(LANES):
             first, slow = work[FIRST_AT + lane], work[SLOW_AT + lane]
+            first_rest, slow_rest = work[FIRST_REST_AT + lane], work[SLOW_REST_AT + lane]
             attack, release = work[ATTACK * LANES + lane], work[RELEASE * LANES + lane]
             fill, empty = work[FILL * LANES + lane], work[EMPTY * LANES + lane]
             share = work[SHARE * LANES + lane]
-            over = max(envelope - work[THRESHOLD * LANES + lane] - first - slow, 0.0)
+            over = max(heard - work[THRESHOLD * LANES + lane] - (first + slow), zero)
             bent = min(over, work[KNEE * LANES + lane])
             wanted = work[BEND * LANES + lane] * bent * bent + work[SLOPE * LANES + lane] * (over - bent)
             miss = share * wanted - first
-            first += (attack if miss > 0 else release) * miss
-            miss = (1 - share) * wanted - slow
-            slow += (fill if miss > 0 else empty) * miss
-            work[FIRST_AT + lane], work[SLOW_AT + lane] = first, slow
-            reduction[n * LANES + lane] = np.float32(first + slow)
+            change = (attack if miss > 0 else release) * miss + first_rest
+            moved = first + change
+            work[FIRST_AT + lane], work[FIRST_REST_AT + lane] = moved, change - (moved - first)
+            first = moved
+            miss = (one - share) * wanted - slow
+            change = (fill if miss > 0 else empty) * miss + slow_rest
+            moved = slow + change
+            work[SLOW_AT + lane], work[SLOW_REST_AT + lane] = moved, change - (moved - slow)
+            reduction[n * LANES + lane] = first + moved
     return envelope
 
 
@@ -199,16 +210,17 @@ def _lanes(
     sidechain: float, levels: Float32,
 ) -> None:  # fmt: skip
     """`LANES` settings of one song. The level is the same for all, so the inner loop over the lanes has only the
-    feedback left. `settings` is (PARTS, LANES), `states` (lanes, state), `levels` (lanes, channels)."""
+    feedback left. `settings` is (PARTS, LANES), `states` (lanes, state), `levels` (lanes, channels); `outputs` or
+    `gains_db` may be empty."""
     magnitude, level = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     reduction = np.zeros(BLOCK * LANES, np.float32)  # lanes side by side, then `turned`: one lane after the other
     turned, gain = np.zeros(PITCH * LANES, np.float32), np.empty(PITCH * LANES, np.float32)
     scratch = np.empty(PITCH * LANES, np.int32)
-    work = np.zeros((PARTS + 2) * LANES)
+    work = np.zeros((PARTS + 4) * LANES, np.float32)
     used = len(states)
     for part in range(PARTS):
         for lane in range(LANES):
-            work[part * LANES + lane] = settings[part, lane]
+            work[part * LANES + lane] = np.float32(settings[part, lane])
     shared = states[0]
     frames, begin = len(audio), 0
     while begin < frames:
@@ -219,8 +231,9 @@ def _lanes(
             for branch in (FIRST, SLOW):
                 if phase == 0 and states[lane, branch] < NEGLIGIBLE:
                     states[lane, branch] = 0.0
-            work[FIRST_AT + lane] = states[lane, FIRST]
-            work[SLOW_AT + lane] = states[lane, SLOW]
+            for branch, at, rest_at in ((FIRST, FIRST_AT, FIRST_REST_AT), (SLOW, SLOW_AT, SLOW_REST_AT)):
+                work[at + lane] = np.float32(states[lane, branch])
+                work[rest_at + lane] = np.float32(states[lane, branch] - np.float64(work[at + lane]))
         _peaks_compiled(audio[begin : begin + count], magnitude, shared, sidechain)
         _levels_compiled(magnitude, level)
         envelope = _feedback_compiled(level, count, shared[ENVELOPE], fall, work, reduction)
@@ -228,13 +241,16 @@ def _lanes(
             for lane in range(LANES):
                 turned[lane * PITCH + n] = reduction[n * LANES + lane]
         piece = slice(begin, begin + count)
-        for lane in range(used):
+        for lane in range(len(gains_db)):
             _decibels_compiled(turned[lane * PITCH : lane * PITCH + BLOCK], gains_db[lane, piece])
-        _gains_compiled(turned, gain, scratch)
-        for lane in range(used):
+        if len(outputs) > 0:
+            _gains_compiled(turned, gain, scratch)
+        for lane in range(len(outputs)):
             of_lane = gain[lane * PITCH : lane * PITCH + BLOCK]
             _apply_compiled(audio[piece], of_lane, levels[lane], outputs[lane, piece])
-            states[lane, FIRST], states[lane, SLOW] = work[FIRST_AT + lane], work[SLOW_AT + lane]
+        for lane in range(used):
+            for branch, at, rest_at in ((FIRST, FIRST_AT, FIRST_REST_AT), (SLOW, SLOW_AT, SLOW_REST_AT)):
+                states[lane, branch] = np.float64(work[at + lane]) + np.float64(work[rest_at + lane])
         shared[ENVELOPE] = envelope
         for lane in range(used):
             states[lane, ENVELOPE] = envelope

@@ -16,6 +16,7 @@ from ..manifests.levels import from_db, rms_dbfs
 from ..manifests.pcm import Float32
 from .alignment import Alignment
 from .damage import Damage, damage, harmed_near_flags
+from .holes import is_hole
 from .identity import SAME_SONG, channel_order, polarity, song_correlation, untouched
 from .layout import TakeLayout
 from .probe import probe_frames
@@ -29,6 +30,7 @@ from .windows import WINDOW_S, Float64, Windows, gain_reduction_db, windows_of
 PROVEN_SAMPLES = 0.05  # latency after re before: below it no sample was lost or added
 SILENT_DBFS, SILENT_OVER_NOISE_DB = -90.0, 6.0
 NAMED_DAMAGES = 3
+SPOILED_FRAMES = 24  # no driver spoils less; shorter finds must be the ends of a hole
 KINDS = {"zeroed": Reason.ZEROED_BLOCK, "repeated": Reason.REPEATED_BLOCK, "spoiled": Reason.SPOILED_BLOCK}
 DOES = {"zeroed": "are zero", "repeated": "repeat earlier ones", "spoiled": "do not follow dry"}
 
@@ -186,7 +188,12 @@ class SongCheck:
 
     def _damage(self, sent: Float32, song: Float32, flags: list[int], block_size: int) -> Sequence[Damage]:
         rate, clipped = self.layout.sample_rate, Reason.CLIPPED_RETURN in self.alarms
-        found = list(damage(sent, song, self.fraction, self.silence, rate, flags=flags, block_size=block_size))
+        through_unit = damage(sent, song, self.fraction, self.silence, rate, flags=flags, block_size=block_size)
+        found = [
+            one
+            for one in through_unit
+            if one.kind != "spoiled" or one.frames >= SPOILED_FRAMES or is_hole(sent, song, round(one.at_s * rate))
+        ]
         head = self.alignment.loopback_head
         if self.loopback is not None and head is not None:
             looped = self.loopback[:, None]

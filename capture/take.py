@@ -133,5 +133,5 @@ def _examined(
     cv_pcm: Int32 | None = None,
 ) -> Examined:
     """`found` in the order of `Reason`."""
-    details = {reason.value: found[reason] for reason in Reason if found.get(reason) is not None}
+    details = {reason.value: told for reason in Reason if (told := found.get(reason)) is not None}
     return Examined(wet_pcm, measured, tuple(details), details, cv_pcm)

@@ -28,8 +28,9 @@ REPLICATE_ESR = 1e-4  # 0.087 dB of gain
 CLEARLY = 30.0  # nearer by so much, in squared standard deviations
 DOUBTFUL = 16.0  # a rival that is farther by less than this is not excluded
 FAR = 4.0  # mean square in standard deviations beyond which the plan itself is refused
+EXPECTED_DB = 6.0  # a new unit that should reduce the gain so much, and does nothing, is off
 WELL = 0.5  # mean square below which a rival explains a unit of which nothing is known
-RARE = 4.0  # what each wrong knob costs, for which is the likelier
+RARE = 15.0  # what each further wrong knob costs, for which is the likelier
 SHARE_STD = 0.25  # a wrong knob moves the gains by so much more or less than the model says
 
 
@@ -82,8 +83,12 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
         or (part.size and plan - part.min() > CLEARLY)
     )
     nearest = _likeliest(error_db, changes, rivals, yardstick) if refused else None
-    if refused and compresses_nothing(fingerprint):  # a plain fact, whatever else comes near
+    unproven = not own and (model.settings < FIRST_VISITS or not model.explains(setting.values))
+    idle = compresses_nothing(fingerprint) and (not unproven or yardstick.planned_db.min() < -EXPECTED_DB)
+    if refused and idle:  # a plain fact, whatever else comes near
         nearest = next((rival for rival in rivals if rival.knobs == ("engaged",)), nearest)
+    if refused and nearest is None and yardstick.only_low(error_db, fingerprint.signal.of_low):
+        nearest = next((rival for rival in rivals if rival.knobs == ("sidechain_hpf_hz",)), None)
     if nearest and nearest.knobs == ("engaged",):
         return say(MISMATCH, nearest.told, nearest)
     shift_db = _static_shift_db(fingerprint, references)
@@ -117,7 +122,7 @@ def _likeliest(error_db: Features, changes: Features, rivals: Sequence[Rival], y
         return None
     wider = yardstick.widened(np.mean([rival.variance for rival in rivals], axis=0))
     plan, part, _ = wider.compare(error_db, changes, SHARE_STD)
-    costs = part + RARE * np.array([len(rival.knobs) for rival in rivals])
+    costs = part + RARE * np.array([len(rival.knobs) - 1 for rival in rivals])
     best = int(costs.argmin())
     return rivals[best] if costs[best] < plan / 2 else None
 

@@ -88,15 +88,18 @@ class VirtualInterface:
 
     @classmethod
     def of_profile(cls, profile: DeviceProfile, unit: Unit, schedule: FaultSchedule) -> VirtualInterface:
-        """The device that a profile of `kind: virtual` describes. `UsageError` when `unit` is no bus compressor."""
+        """The device that a profile of `kind: virtual` describes: its first unit is the specimen `specimen_seed`, the
+        next one the one after. `UsageError` when `unit` is no bus compressor."""
         if missing := set(NEEDED) - set(unit.controls):
             raise UsageError(
                 f"the virtual device simulates a bus compressor; unit {unit.model} has no {', '.join(sorted(missing))}",
                 mend="use a grid for the unit ssl-500-bus",
             )
-        seed = getattr(profile, "specimen_seed", None)
-        warm_up_degc = getattr(profile, "warm_up_degc", 0.0)
-        warm_up = WarmUp(rise_degc=warm_up_degc) if warm_up_degc else None
+        seed, warm_up = profile.specimen_seed, WarmUp(profile.warm_up_degc) if profile.warm_up_degc else None
+        specimens = [
+            replace(IDEAL, warm_up=warm_up) if seed is None else Specimen.of_seed(seed + number, warm_up)
+            for number in range(len(profile.places))
+        ]
         return cls(
             sample_rate=profile.sample_rate,
             latency_samples=profile.latency_samples,
@@ -104,10 +107,7 @@ class VirtualInterface:
             seed=profile.seed,
             block_size=profile.block_size,
             wiring=profile.wiring,
-            specimens=[
-                Specimen.of_seed(None if seed is None else seed + number, warm_up)
-                for number in range(len(profile.places))
-            ],
+            specimens=specimens,
             faults=schedule,
         )
 

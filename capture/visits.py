@@ -1,7 +1,7 @@
 """The visits of a capture, in order: at each one the knobs are brought to a setting and something is played there.
 
     warm_up        the fingerprint, again and again, until the unit's gain stands still; first in every session
-    calibration    a fingerprint at every position of a control that is hard to tell, twice; before the first pass
+    calibration    a fingerprint at every position of the controls that are hard to tell, twice; before the first pass
     anchor         a fingerprint at one and the same setting, before every Nth pass and at the end
     pass           all songs of a setting, between two fingerprints
 
@@ -17,15 +17,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..manifests.journal import Journal
-from ..manifests.unit import Position, Setting, Unit
+from ..manifests.unit import Setting, Unit
+from .order import visit_order
 from .shifts import Pass, best_pass
 
 if TYPE_CHECKING:
     from .plan import Plan
 
 Kind = Literal["warm_up", "calibration", "anchor", "pass"]
-LOWEST = ("threshold", "attack", "release")  # where a fingerprint shows most of the other controls
-HIGHEST = ("ratio", "peak_reduction", "input", "drive")
+DEEP_AT_LOWEST = ("threshold", "attack", "release")  # controls that compress deeply and fast at their first position
+DEEP_AT_HIGHEST = ("ratio", "peak_reduction", "input", "drive")  # and those that do so at their last
 MISMATCH = "mismatch"
 Row = Mapping[str, Any]
 
@@ -86,36 +87,31 @@ def remaining_visits(plan: Plan, journal: Journal) -> tuple[Visit, ...]:
 
 
 def calibration_settings(unit: Unit, settings: Sequence[Setting], controls: Collection[str]) -> tuple[Setting, ...]:
-    """Where a capture of `settings` calibrates `controls`: at every position that a control takes in them, all the
-    others standing where they show most. Each twice, and never twice in succession: the second round begins where
-    the first began. A control that stays where it is has nothing to calibrate."""
-    grid = [setting for setting in settings if setting.origin == "grid"] or list(settings)
-    background = {name: _most_telling(unit, name, grid) for name in unit.controls} if grid else {}
-    known = {setting.setting_id: setting for setting in settings}
-    found: list[Setting] = []
-    for name in controls:
-        levels = _levels(unit, name, settings)
-        if len(levels) > 1:
-            at_levels = [unit.setting({**background, name: level}, "calibration") for level in levels]
-            found += 2 * [known.get(setting.setting_id, setting) for setting in at_levels]
-    return tuple(found)
+    """Where a capture of `settings` calibrates `controls`: at as few of the settings as touch every position that any
+    of these controls takes in them; among equals where the other controls show most. On a short path, twice, so that
+    no setting is visited twice in succession. A control that stays where it is has nothing to calibrate."""
+    turned = [name for name in controls if len({setting.values[name] for setting in settings}) > 1]
+    missing = {(name, setting.values[name]) for setting in settings for name in turned}
+    shown = {setting.setting_id: _shown(unit, setting, turned) for setting in settings} if missing else {}
+    chosen: list[Setting] = []
+    while missing:
+        best = max(settings, key=lambda s: (len(missing & set(s.values.items())), shown[s.setting_id]))
+        chosen.append(best)
+        missing -= set(best.values.items())
+    return 2 * tuple(visit_order(chosen, unit, "joint"))
 
 
-def _levels(unit: Unit, name: str, settings: Iterable[Setting]) -> list[Position]:
-    """The positions that a control takes, in panel order."""
-    control = unit.controls[name]
-    return [control.positions[index] for index in sorted({control.index(s.values[name]) for s in settings})]
-
-
-def _most_telling(unit: Unit, name: str, settings: Iterable[Setting]) -> Position:
-    """Deep compression that comes and goes fast shows most; the middle where the name says nothing about that."""
-    levels = _levels(unit, name, settings)
-    numbers = [level for level in levels if not isinstance(level, bool | str)]
-    if numbers and name.startswith(LOWEST):
-        return min(numbers)
-    if numbers and name.startswith(HIGHEST):
-        return max(numbers)
-    return levels[(len(levels) - 1) // 2]
+def _shown(unit: Unit, setting: Setting, calibrated: Collection[str]) -> float:
+    """How well a fingerprint shows the controls that are to be calibrated: best where there is deep compression that
+    comes and goes fast, as far as the names of the other controls tell."""
+    score = 0.0
+    for name, control in unit.controls.items():
+        place = control.index(setting.values[name]) / (len(control.positions) - 1)
+        if name not in calibrated and name.startswith(DEEP_AT_HIGHEST):
+            score += place
+        elif name not in calibrated and name.startswith(DEEP_AT_LOWEST):
+            score += 1 - place
+    return score
 
 
 def _histories(plan: Plan, fingerprints: Iterable[Row]) -> list[list[Row]]:

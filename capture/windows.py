@@ -51,7 +51,7 @@ def windows_of(dry: Float32, wet: Float32, sample_rate: int, channel_gains: Floa
     negative. What is left at the end, under a window, is not looked at; a song under 100 ms is one window."""
     frames = min(len(dry), round(WINDOW_S * sample_rate))
     dry, wet = np.ascontiguousarray(dry, np.float32), np.ascontiguousarray(wet, np.float32)
-    products = (_stereo_products if dry.shape[1] == 2 else _products)(dry, wet, frames)
+    products = (_compiled if dry.shape[1] == 2 else _products)(dry, wet, frames)
     scale = np.ones(dry.shape[1]) if channel_gains is None else 1 / channel_gains
     return Windows(frames, products[0], products[1] * scale, products[2] * scale * scale[:, None])
 
@@ -67,7 +67,6 @@ def gain_reduction_db(windows: Windows, static_gain_db: float) -> Float64:
     return np.asarray(static_gain_db - 10 * np.log10(np.maximum(wet, 1e-20 * dry) / dry))
 
 
-@numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _stereo_products(dry: Float32, wet: Float32, frames: int) -> Float64:
     """(3, windows, 2, 2): dry x dry, dry x wet, wet x wet."""
     products = np.zeros((3, len(dry) // frames, 2, 2))
@@ -95,3 +94,6 @@ def _products(dry: Float32, wet: Float32, frames: int) -> Float64:
     """The same for any number of channels."""
     d, w = (audio[: len(dry) // frames * frames].reshape(-1, frames, dry.shape[1]) for audio in (dry, wet))
     return np.stack([np.einsum("nti,ntj->nij", a, b, dtype=np.float64) for a, b in ((d, d), (d, w), (w, w))])
+
+
+_compiled = numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz"})(_stereo_products)  # at the first call

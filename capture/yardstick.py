@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ..manifests.unit import Setting
 from .fingerprint import Features, Fingerprint
@@ -19,6 +20,7 @@ TIME_STD = 0.005  # drift of ln attack and ln release
 WINDOW_STD_DB, WINDOW_STD = 0.004, 0.001  # everything else: in dB, and in proportion to the gain
 SHARES = (0.5, 1.5)  # of a predicted change that may have happened
 LEAST = 1e-9
+ODD = 9.0  # the same, for the low tone alone
 NOTHING = 2.0  # mean square in standard deviations
 
 
@@ -37,9 +39,10 @@ class Yardstick:
         planned = prediction.gains_db
         variance = 2 * fingerprint.std_db**2 + WINDOW_STD_DB**2 + (WINDOW_STD * planned) ** 2
         variance += prediction.variance * len(planned) / INDEPENDENT  # neighbouring windows err alike
+        if not model.explains(setting.values):  # no slopes that tell how drift would look
+            variance += LEVEL_STD_DB**2 + (SLOPE_STD * planned) ** 2
         if model.detents is None:
-            drift_db = np.hypot(LEVEL_STD_DB, SLOPE_STD * planned)  # no slopes to say how it would look
-            return cls(planned, variance + drift_db**2, np.zeros((0, len(planned))))
+            return cls(planned, variance, np.zeros((0, len(planned))))
         point, places = model.detents.point(setting.values), model.detents.places(setting.values)
         slopes = model.detents.slopes(point, places)
         ratio = math.exp(point[POINT.index("ratio")])
@@ -76,6 +79,11 @@ class Yardstick:
         """How often `slope` is in the error, by least squares."""
         solved = self._solve(slope[None])[0]
         return float(error_db @ solved) / max(float(slope @ solved), LEAST)
+
+    def only_low(self, error_db: Features, of_low: npt.NDArray[np.bool_]) -> bool:
+        """Whether nothing but the low tone is as it should not be."""
+        squares = error_db**2 / self.variance
+        return bool(np.mean(squares[of_low]) > ODD and np.mean(squares[~of_low]) < np.mean(squares[of_low]) / ODD)
 
     def _solve(self, rows: Array) -> Array:
         """The inverse covariance times each row, by the matrix inversion lemma."""

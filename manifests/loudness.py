@@ -44,7 +44,7 @@ def integrated_lufs(audio: npt.NDArray[np.floating], sample_rate: int) -> float 
     if len(audio) < STEPS_PER_BLOCK * step:
         return None
     weights = np.where(np.arange(audio.shape[1]) < 3, 1.0, SURROUND_WEIGHT)
-    powers = _step_powers(audio, step, weights, *k_weighting(sample_rate))
+    powers = _compiled(audio, step, weights, *k_weighting(sample_rate))
     blocks = np.convolve(powers, np.full(STEPS_PER_BLOCK, 1 / STEPS_PER_BLOCK), "valid")
     if not np.isfinite(blocks).all():
         return None
@@ -59,7 +59,6 @@ def _power(loudness_lufs: float) -> float:
     return float(10 ** ((loudness_lufs - OFFSET_LU) / 10))
 
 
-@numba.njit(cache=True, fastmath={"contract"})
 def _step_powers(
     audio: npt.NDArray[np.float32], step: int, weights: Float64, shelf: Float64, high_pass: Float64
 ) -> Float64:
@@ -91,3 +90,6 @@ def _step_powers(
             if abs(t1) + abs(v1) < 1e-30:  # in long silence they would shrink to denormal numbers, which are slow
                 s1 = s2 = t1 = t2 = u1 = u2 = v1 = v2 = 0.0
     return powers
+
+
+_compiled = numba.njit(cache=True, fastmath={"contract"})(_step_powers)  # at the first call

@@ -26,10 +26,15 @@ HEAD = """# A dataset on disk
 my-dataset/
   songs/                             what you drop in (read only)
   dry/<song_id>.flac                 exactly what is sent, before the +5 dB boost: 44.1 kHz, 24-bit, peak -12 dBFS
-  wet/<setting_id>/<song_id>.flac    accepted takes: same frames as dry, sample-aligned, after the -5 dB trim
-  attempts/<take_id>/                a rejected take: what came back, and why it does not count
+  wet/<setting_id>/<song_id>.flac    accepted takes: same frames as dry, sample-aligned, after the -5 dB trim;
+                                     with several units wet/<unit_id>/<setting_id>/<song_id>.flac
+  cv/...                             the gain-control voltage beside each take, where it is recorded, DC and all
+  fingerprints/<id>.flac             what came back for the test signal that proves a setting
+  attempts/<take_id>/                a take in progress or rejected: what came back (WAV), and why it does not count
   manifests/*.parquet                the tables below; derived, can always be rebuilt
-  journal.sqlite                     the truth about takes
+  journal.sqlite                     the truth about takes; journal.backup.sqlite is a copy after the last pass
+  calibration.json                   what `buscomp calibrate` measured
+  logs/<session_id>.jsonl            what each session did, a JSON object a line
   grid.yaml  unit.yaml               what was planned, on which unit
   runs/<name>/                       trained models
 ```

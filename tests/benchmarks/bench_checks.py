@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,7 +80,7 @@ class Draw:
     """What one trial is made of."""
 
     dry: Float32
-    values: dict[str, object]
+    values: Mapping[str, object]
     specimen: Specimen
     latency_samples: float
     at_s: float  # of the fault, in the recording

@@ -23,10 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numba
 import numpy as np
+from scipy import signal
 
 import buscomp.capture
 from buscomp.capture.fingerprint import Fingerprint, measure_fingerprint
-from buscomp.capture.fingerprint_fit import _keys as model_keys
 from buscomp.capture.fingerprint_model import fit_model
 from buscomp.capture.fingerprint_signal import fingerprint_signal
 from buscomp.capture.grid import load_grid
@@ -41,6 +41,7 @@ from buscomp.manifests.unit import AUTO, Position, Setting, Unit, load_unit
 
 RATE = 44_100
 NOISE_DBFS = -95.0
+SPECIMENS, RIGHT = 3, 5  # right visits per wrong one of each kind
 ROOM = Path(buscomp.capture.__file__).parent
 SENT = fingerprint_signal(RATE)
 Values = Mapping[str, Position]
@@ -121,17 +122,15 @@ class Built:
 
 
 def high_passed(wave: np.ndarray, corner_hz: float) -> np.ndarray:
-    from scipy import signal
-
     return signal.sosfilt(signal.butter(2, corner_hz, "highpass", fs=RATE, output="sos"), wave, axis=0)
 
 
 def feed_forward_gain(wave, threshold_db, ratio, attack_ms, release_s):
-    step = lambda seconds: -math.expm1(-1 / (seconds * RATE))  # noqa: E731
-    return feed_forward(
-        wave[:, 0], threshold_db, 1 - 1 / ratio, step(attack_ms / 1000), step(release_s or 0.06),
-        step(3.0) if release_s is None else 0.0, 10.0,
-    )  # fmt: skip
+    def step(seconds: float) -> float:
+        return -math.expm1(-1 / (seconds * RATE))
+
+    release, slow = (step(0.06), step(3.0)) if release_s is None else (step(release_s), 0.0)
+    return feed_forward(wave[:, 0], threshold_db, 1 - 1 / ratio, step(attack_ms / 1000), release, slow, 10.0)
 
 
 def pedalboard_gain(wave, threshold_db, ratio, attack_ms, release_s):
@@ -167,71 +166,85 @@ def wrong_visits(built: Built, setting: Setting) -> dict[str, Fingerprint]:
 class Tally:
     """Counts per cell."""
 
-    def __init__(self) -> None:
-        self.cells: dict[str, list[tuple[Verdict, str]]] = {}
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.cells: dict[str, list[tuple[Verdict, bool]]] = {}
 
-    def add(self, cell: str, verdict: Verdict, truth: str) -> None:
-        self.cells.setdefault(cell, []).append((verdict, truth))
+    def add(self, cell: str, setting: Setting, verdict: Verdict, verbose: bool) -> None:
+        """One trial. The first word of a cell is the knob that was wrong."""
+        named = verdict.knob == cell.split()[0]
+        self.cells.setdefault(cell, []).append((verdict, named))
+        right = verdict.verdict == "match" if cell == "right" else verdict.verdict == "mismatch" and named
+        if verbose and not right:
+            print(f"  {cell}: {setting.setting_id} {verdict.verdict}: {verdict.told} ({verdict.distance_db:.3f} dB)")
 
-    def show(self, title: str) -> None:
-        print(f"\n{title}\n{'':28}{'n':>5}{'mismatch':>10}{'named':>8}{'unknown':>9}{'match':>7}")
+    def show(self) -> None:
+        print(f"\n{self.title}\n{'':28}{'n':>5}{'mismatch':>10}{'named':>8}{'unknown':>9}{'match':>7}")
         for cell, found in self.cells.items():
             n = len(found)
-            caught = sum(v.verdict == "mismatch" for v, _ in found)
-            named = sum(v.verdict == "mismatch" and v.knob == truth for v, truth in found)
-            unknown = sum(v.verdict == "unknown" for v, _ in found)
-            print(f"{cell:28}{n:5}{caught / n:10.1%}{named / max(caught, 1):8.1%}{unknown / n:9.1%}{1 - (caught + unknown) / n:7.1%}")
+            caught = [named for verdict, named in found if verdict.verdict == "mismatch"]
+            unknown = sum(verdict.verdict == "unknown" for verdict, _ in found)
+            named = f"{sum(caught) / len(caught):8.1%}" if caught else f"{'-':>8}"
+            rest = (n - len(caught) - unknown) / n
+            print(f"{cell:28}{n:5}{len(caught) / n:10.1%}{named}{unknown / n:9.1%}{rest:7.1%}")
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--trials", type=int, default=60, help="per kind of unit and knob")
+    words.add_argument("--trials", type=int, default=60, help="per kind of unit and cell")
     words.add_argument("--units", default="feedback,feed-forward,pedalboard")
     words.add_argument("--visited", type=int, default=60, help="settings that were visited before")
-    words.add_argument("--verbose", action="store_true", help="every verdict that is wrong")
+    words.add_argument("--verbose", action="store_true", help="every verdict that is not the best one")
     chosen = words.parse_args()
     unit = load_unit(ROOM / "ssl-500-bus.yaml")
     settings = load_grid(ROOM / "grid.yaml").settings(unit)
     for kind in chosen.units.split(","):
-        usable = [s for s in settings if kind != "pedalboard" or s.values["release_s"] != AUTO]
-        with_own, fitted, nominal = Tally(), Tally(), Tally()
-        judging: list[float] = []
-        for seed in range(3):
-            built = Built(kind, unit, seed)
-            order = built.random.permutation(len(usable))
-            visited = [usable[i] for i in order[: chosen.visited]]
-            others = [usable[i] for i in order[chosen.visited :]]
-            references = References(unit.unit_id)
-            for setting in visited:
-                references = references.with_visit(setting, built.visit(setting.values))
-            began = time.process_time()
-            model = fit_model(unit, references, RATE)
-            fitting_s = time.process_time() - began
-            print(
-                f"{kind} {seed}: fitted to {len(visited)} settings in {fitting_s:.1f} s of CPU, "
-                f"{model.misfit_db:.3f} dB at settings left out, "
-                f"explains {sum(model.explains(s.values) for s in usable) / len(usable):.0%} of all settings"
-            )
-            nothing = References(unit.unit_id)
-            prior = fit_model(unit, nothing, RATE)
-            for tally, of, known, fit in (
-                (with_own, visited, references, model), (fitted, others, references, model), (nominal, others, nothing, prior),
-            ):  # fmt: skip
-                for _ in range(chosen.trials // 3):
-                    setting = of[built.random.integers(len(of))]
-                    trials = {"right": built.visit(setting.values)} | wrong_visits(built, setting)
-                    for cell, fingerprint in trials.items():
-                        began = time.process_time()
-                        verdict = judge(fingerprint, setting, unit, known, fit)
-                        judging.append(time.process_time() - began)
-                        truth = cell.split()[0]
-                        tally.add(cell, verdict, truth)
-                        if chosen.verbose and (verdict.verdict != ("match" if cell == "right" else "mismatch") or (cell != "right" and verdict.knob != truth)) and tally is not nominal:
-                            print("own" if tally is with_own else "fit", cell, setting.setting_id, verdict.verdict, verdict.told, f"{verdict.distance_db:.3f}")
-        with_own.show(f"{kind}: the setting was visited before")
-        fitted.show(f"{kind}: the setting is new, {chosen.visited} others were visited")
-        nominal.show(f"{kind}: the unit is new")
-        print(f"judging: median {np.median(judging):.2f} s, longest {max(judging):.2f} s of CPU")
+        bench(kind, unit, settings, chosen.trials, chosen.visited, chosen.verbose)
+
+
+def bench(kind: str, unit: Unit, settings: list[Setting], trials: int, visited: int, verbose: bool) -> None:
+    """Tables for one kind of unit, three specimens of it."""
+    usable = [s for s in settings if kind != "pedalboard" or s.values["release_s"] != AUTO]
+    with_own = Tally(f"{kind}: the setting was visited before, as were {visited - 1} others")
+    fitted = Tally(f"{kind}: the setting is new, {visited} others were visited")
+    nominal = Tally(f"{kind}: the unit is new")
+    nothing = References(unit.unit_id)
+    prior, judging = fit_model(unit, nothing, RATE), []
+    for seed in range(SPECIMENS):
+        built = Built(kind, unit, seed)
+        order = built.random.permutation(len(usable))
+        before, others = [usable[i] for i in order[:visited]], [usable[i] for i in order[visited:]]
+        references = nothing
+        for setting in before:
+            references = references.with_visit(setting, built.visit(setting.values))
+        began = time.process_time()
+        model = fit_model(unit, references, RATE)
+        fitting_s = time.process_time() - began
+        more = references.with_visit(others[0], built.visit(others[0].values))
+        began = time.process_time()
+        fit_model(unit, more, RATE, model)
+        explained = sum(model.explains(setting.values) for setting in usable) / len(usable)
+        print(
+            f"{kind} {seed}: fitted to {visited} settings in {fitting_s:.1f} s of CPU, one more in "
+            f"{time.process_time() - began:.1f} s; explains {explained:.0%} of the settings, "
+            f"{model.misfit_db:.3f} dB at those left out"
+        )
+        for tally, of, known, fit in (
+            (with_own, before, references, model),
+            (fitted, others, references, model),
+            (nominal, others, nothing, prior),
+        ):
+            for _ in range(trials // SPECIMENS):
+                setting = of[built.random.integers(len(of))]
+                cells = [("right", built.visit(setting.values)) for _ in range(RIGHT)]
+                for cell, fingerprint in [*cells, *wrong_visits(built, setting).items()]:
+                    began = time.process_time()
+                    verdict = judge(fingerprint, setting, unit, known, fit)
+                    judging.append(time.process_time() - began)
+                    tally.add(cell, setting, verdict, verbose and tally is not nominal)
+    for tally in (with_own, fitted, nominal):
+        tally.show()
+    print(f"judging: median {np.median(judging):.2f} s, longest {max(judging):.2f} s of CPU\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -281,7 +281,7 @@ def main() -> None:
     delays(options.trials)
     takes = {noise_dbfs: [take(7 * n, 10.0, noise_dbfs) for n in range(25)] for noise_dbfs in (-100.0, -80.0)}
     slip_table(takes[-100.0], options.trials)
-    drift_table(min(options.trials, 10), 60.0)
+    drift_table(options.trials, 60.0)
     damage_table(takes, options.trials)
     clean_table(options.clean, options.seconds)
 

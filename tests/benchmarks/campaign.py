@@ -56,11 +56,15 @@ def make_template(root: Path, songs: int = 2, seconds: float = 1.0, grid: str = 
     return root
 
 
-def capture(root: Path, progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None) -> bool:
+def capture(
+    root: Path,
+    progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    device: str = "virtual",
+) -> bool:
     """What `buscomp capture --device virtual` does, in this process."""
     return capture_module.capture(
         Dataset(root),
-        device="virtual",
+        device=device,
         grid=str(root / "grid.yaml"),
         operator="campaign",
         extend=False,

@@ -1,7 +1,8 @@
 """SIGKILL at random instants of a capture: nothing accepted is lost or wrong, at most the take in progress is repeated.
 
-python tests/benchmarks/campaign_kill.py                  200 kills of a forked capture, 10 of the whole command
-python tests/benchmarks/campaign_kill.py --trials 20 --commands 0
+python tests/benchmarks/campaign_kill.py     200 kills of a forked capture, 20 of one that fingerprints every setting,
+                                             10 of the whole command
+python tests/benchmarks/campaign_kill.py --trials 20 --proven 0 --commands 0
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from buscomp.tests.benchmarks.campaign import (
     table,
     workshop,
 )
+from buscomp.tests.capture_songs import GRID, PROVEN
 
 SONGS, SETTINGS = 2, 4
 TAKES = SONGS * SETTINGS
@@ -70,9 +72,24 @@ def same_takes(root: Path, reference: Path) -> float:
     return db(largest)
 
 
-def kill_campaign(folder: Path, template: Path, reference: Path, trials: int, lasts_s: float, command: bool) -> None:
-    """`trials` kills at U(0, lasts_s) of captures that go on from kill to kill; a table of what was found."""
+def undisturbed(folder: Path, template: Path, command: bool) -> tuple[Path, float]:
+    """A dataset that was captured in peace, and how long that took in a process of its own."""
+    reference = Path(shutil.copytree(template, folder / "reference"))
+    capture(reference)  # here, so that its modules and its compiled code are there for every child
+    check_whole(reference, TAKES)
+    timed = Path(shutil.copytree(template, folder / "timed"))
+    began = time.monotonic()
+    pid = (start_command if command else start)(timed)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != ENDED:
+        raise BrokenPromiseError("an undisturbed run does not end")
+    return reference, time.monotonic() - began
+
+
+def kill_campaign(folder: Path, template: Path, trials: int, command: bool) -> None:
+    """`trials` kills at random instants of captures that go on from kill to kill; a table of what was found."""
+    reference, lasts_s = undisturbed(folder, template, command)
     begin = start_command if command else start
+    proven = any(reference.glob("fingerprints/*"))
     seen: Counter[str] = Counter()
     furthest_db = -200.0
     instants = random.Random(1)
@@ -110,6 +127,7 @@ def kill_campaign(folder: Path, template: Path, reference: Path, trials: int, la
     table(
         [
             ("killed", "the whole command" if command else "a forked capture"),
+            ("undisturbed", f"{TAKES} takes in {lasts_s:.2f} s{' with fingerprints' if proven else ''}"),
             *((name, seen[name]) for name in ("kills", "datasets", "in a take", "between file and row")),
             ("before the plan", seen["before the plan"]),
             ("takes there at a kill", " ".join(f"{n}:{seen[f'{n} accepted']}" for n in range(TAKES + 1))),
@@ -124,28 +142,20 @@ def kill_campaign(folder: Path, template: Path, reference: Path, trials: int, la
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200, help="kills of a forked capture")
+    parser.add_argument("--proven", type=int, default=20, help="kills of one that fingerprints every setting")
     parser.add_argument("--commands", type=int, default=10, help="kills of the whole command")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a song")
     arguments = parser.parse_args()
-    with workshop() as folder:
-        template = make_template(folder / "template", SONGS, arguments.seconds)
-        reference = Path(shutil.copytree(template, folder / "reference"))
-        capture(reference)  # here, so that its modules and its compiled code are there for every child
-        timed = Path(shutil.copytree(template, folder / "timed"))
-        began = time.monotonic()
-        if run(timed) != ENDED:
-            raise BrokenPromiseError("an undisturbed run does not end")
-        lasts_s = time.monotonic() - began
-        print(f"An undisturbed run makes {TAKES} takes in {lasts_s:.2f} s.\n")
-        check_whole(reference, TAKES)
-        if arguments.trials:
-            kill_campaign(folder, template, reference, arguments.trials, lasts_s, command=False)
-        if arguments.commands:
-            began = time.monotonic()
-            whole = Path(shutil.copytree(template, folder / "whole"))
-            os.waitpid(start_command(whole), 0)
-            check_whole(whole, TAKES)
-            kill_campaign(folder, template, reference, arguments.commands, time.monotonic() - began, command=True)
+    for trials, grid, command in (
+        (arguments.trials, GRID, False),
+        (arguments.proven, PROVEN, False),
+        (arguments.commands, GRID, True),
+    ):
+        if trials:
+            with workshop() as folder:
+                kill_campaign(
+                    folder, make_template(folder / "template", SONGS, arguments.seconds, grid), trials, command
+                )
 
 
 if __name__ == "__main__":

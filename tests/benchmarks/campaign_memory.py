@@ -5,7 +5,7 @@
 
 Real: plan, session, playlist, attempts (WAV, FLAC, fsync), journal, manifests, state, log. The interface is one that
 returns what it is sent, 137 samples later. Without `--examined` the examination of a recording is replaced by its
-alignment alone, since that is most of the time of a take and keeps nothing.
+alignment alone and the rate is 8 kHz, since samples are most of the time of a take and nothing keeps them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import numpy as np
 from buscomp.capture import capture as capture_module
 from buscomp.capture import referee
 from buscomp.capture.interface import Recording
+from buscomp.capture.layout import TakeLayout
+from buscomp.capture.staging import Staging
 from buscomp.capture.take import Examined
 from buscomp.manifests.dataset import Dataset
 from buscomp.manifests.pcm import Float32, pcm_sha256, quantise, write_flac
@@ -32,16 +34,22 @@ from buscomp.tests.benchmarks.campaign import BrokenPromiseError, capture, works
 
 LATENCY_SAMPLES = 137
 SONG_S = 0.1
-SETTINGS = 100  # so that there are as many snapshots as in half a real campaign
+SETTINGS = 50  # a snapshot after each
+RATES = {True: 44_100, False: 8_000}  # Hz: examined or not
 ALLOWED_MB = 16.0  # growth between a tenth of the takes and all of them
+DEVICE = """\
+kind: virtual
+sample_rate: {rate}
+max_latency_samples: 512
+"""
 GRID = """\
 unit: ssl-500-bus
 factors:
-  threshold_db: [-28, -24, -20, -16]
+  threshold_db: [-28, -20]
   attack_ms: [0.1, 0.3, 1, 3, 10]
   release_s: [0.1]
   ratio: [1.5, 2, 3, 4, 5]
-expect: 100
+expect: 50
 fingerprint: false
 """
 
@@ -50,9 +58,10 @@ class EchoInterface:
     """An `Interface` whose unit is a wire."""
 
     name = host_api = "echo"
-    sample_rate, block_size = 44_100, 1024
+    block_size = 1024
 
-    def __init__(self) -> None:
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
         self._queued: deque[Float32] = deque()
         self._noise = np.random.default_rng(1).normal(0, 1e-5, (1 << 20, 2)).astype(np.float32)
         self._frame = 0
@@ -86,28 +95,30 @@ class StillPanel:
         """Nothing to give back."""
 
 
-def make_songs(root: Path, count: int) -> None:
-    """A catalog of `count` songs of a tenth of a second, all of the same samples."""
+def make_songs(root: Path, count: int, rate: int) -> None:
+    """A catalog of `count` songs of a tenth of a second, all of the same samples, and a grid and a device for them."""
     dataset = Dataset(root)
     row = small_dataset._song(dataset, 0, SONG_S)
-    pcm = quantise(small_dataset.music(SONG_S))
+    pcm = quantise(small_dataset.music(SONG_S, rate))
+    row |= {"sample_rate": rate, "frames": len(pcm), "dry_sha256": pcm_sha256(pcm)}
     rows = []
     for number in range(count):
         song_id = f"song-{number:04d}"
-        write_flac(root / dataset.dry_path(song_id), pcm, row["sample_rate"])
-        rows.append({**row, "song_id": song_id, "dry_path": dataset.dry_path(song_id), "dry_sha256": pcm_sha256(pcm)})
+        write_flac(root / dataset.dry_path(song_id), pcm, rate)
+        rows.append({**row, "song_id": song_id, "dry_path": dataset.dry_path(song_id)})
     write_table(dataset.table_path("songs"), "songs", rows)
     (root / "grid.yaml").write_text(GRID)
+    (root / "echo.yaml").write_text(DEVICE.format(rate=rate))
 
 
 def aligned_only(
-    dry: Float32, layout: object, recording: Recording, staging: object, *_: object, **__: object
+    dry: Float32, layout: TakeLayout, recording: Recording, staging: Staging, *_: object, **__: object
 ) -> Examined:
     """In the place of `take.examine`."""
-    start = layout.song_start + LATENCY_SAMPLES  # type: ignore[attr-defined]
-    wet = staging.trim(recording.audio[start : start + len(dry)])  # type: ignore[attr-defined]
-    measured = {"sample_rate": 44_100, "frames": len(dry), "channels": 2, "integer_shift_samples": LATENCY_SAMPLES}
-    return Examined(quantise(wet), measured, ())
+    start = layout.song_start + LATENCY_SAMPLES
+    wet = staging.trim(recording.audio[start : start + len(dry)])
+    measured = {"sample_rate": layout.sample_rate, "frames": len(dry), "channels": 2}
+    return Examined(quantise(wet), measured | {"integer_shift_samples": LATENCY_SAMPLES}, ())
 
 
 def held() -> tuple[float, int, int]:
@@ -120,9 +131,10 @@ def held() -> tuple[float, int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--takes", type=int, default=100_000, help="a multiple of 100")
+    parser.add_argument("--takes", type=int, default=100_000, help=f"a multiple of {SETTINGS}")
     parser.add_argument("--examined", action="store_true", help="examine every take in earnest")
     arguments = parser.parse_args()
+    rate = RATES[arguments.examined]
     songs = max(arguments.takes // SETTINGS, 1)
     takes = songs * SETTINGS
     seen: list[tuple[int, float, int, int]] = []
@@ -137,16 +149,16 @@ def main() -> None:
             minutes = (time.monotonic() - began) / 60
             print(f"{done:>7}  {resident_mb:>8.1f}  {descriptors:>11}  {threads:>7}  {minutes:>7.1f}", flush=True)
 
-    capture_module.open_interface = lambda *_: EchoInterface()
+    capture_module.open_interface = lambda *_: EchoInterface(rate)
     capture_module.open_panels = lambda *_: (StillPanel(),)  # type: ignore[assignment]
     if not arguments.examined:
         referee.examine = aligned_only  # type: ignore[attr-defined]
     with workshop() as folder:
-        make_songs(folder, songs)
+        make_songs(folder, songs, rate)
         began = time.monotonic()
         print(f"{takes} takes of {SONG_S} s, {'' if arguments.examined else 'not '}examined")
         print("  takes    RSS, MB  descriptors  threads  minutes")
-        capture(folder, progress=lambda total: count)
+        capture(folder, progress=lambda total: count, device=str(folder / "echo.yaml"))
         counts = Dataset(folder).journal().counts()
     if counts != {"accepted": takes}:
         raise BrokenPromiseError(f"not every take was accepted: {counts}")

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from buscomp.capture.damage import REPEAT_LAGS, damage, exact_runs, harmed_near_flags, run_starts
+from buscomp.capture.damage import REPEAT_LAGS, damage, exact_runs, harmed_near_flags
 from buscomp.capture.latency import delay_by_fraction
 from buscomp.capture.local_fit import delay_kernel, detail_kernel, detail_noise_rms, local_fit
 from buscomp.capture.simulator import compress
@@ -174,13 +174,6 @@ def test_a_steady_tone_that_repeats_itself_and_a_clipped_top_are_no_repeated_blo
     clipped = np.ascontiguousarray(np.clip(8 * TAKES[0][1], -1, 1 - 2**-23), np.float32)
     assert (np.diff(clipped[:, 0]) == 0).sum() > 1000
     assert exact_runs(TAKES[0][0], clipped, SILENCE) == []
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 9))
-def test_run_starts_are_all_places_where_so_many_values_are_true(values, length):
-    expected = [n for n in range(len(values) - length + 1) if all(values[n : n + length])]
-    assert run_starts(np.array(values, bool), length).tolist() == expected
 
 
 @pytest.mark.parametrize("fraction", [-0.5, -0.1, 0.0, 0.33, 0.5])

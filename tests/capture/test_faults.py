@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buscomp.capture.faults import FAULTS, Fault, FaultSchedule, Place, parse_fault
+from buscomp.capture.faults import FAULTS, Fault, FaultSchedule, Place, form, parse_fault
 from buscomp.capture.specimen import DETENTS
 from buscomp.manifests.errors import UsageError
 from buscomp.manifests.unit import load_unit
@@ -42,6 +42,14 @@ def test_every_kind_of_fault_has_an_example_here_and_one_line_of_meaning():
     for name, kind in FAULTS.items():
         assert kind.meaning, name
         assert "\n" not in kind.meaning
+
+
+def test_the_page_of_the_virtual_device_has_the_same_table_of_faults():
+    page = (Path(__file__).parents[2] / "docs" / "virtual.md").read_text()
+    for name, kind in FAULTS.items():
+        written = form(name).replace("|", "\\|")
+        assert f"| `{written}` | {kind.meaning} | {kind.place.value} |" in page
+    assert page.count("\n| `") == len(FAULTS)
 
 
 @pytest.mark.parametrize("spec", EXAMPLES)

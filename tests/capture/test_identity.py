@@ -36,12 +36,12 @@ def test_correlation_is_1_for_the_song_however_its_channels_are_mixed():
 def test_correlation_of_a_heavily_pumping_gain_stays_above_three_quarters():
     dry = song(1, 5.0)
     gain = 10 ** (-6 * (1 + np.sin(2 * np.pi * 4 * np.arange(len(dry)) / RATE)) / 20)
-    assert song_correlation(windows(dry, dry * gain[:, None])) > 0.75
+    assert song_correlation(windows(dry, dry * gain[:, None])) == pytest.approx(0.9, abs=0.15)
 
 
 def test_56_pairs_of_different_songs_correlate_below_0_25():
     found = [song_correlation(windows(song(a, 5.0), song(b, 5.0))) for a in range(8) for b in range(8) if a != b]
-    assert max(found) < 0.25
+    assert max(np.array(found, float)) < 0.25
 
 
 def test_a_silent_song_has_no_correlation_and_no_sides():
@@ -108,7 +108,7 @@ def test_an_uncompressed_song_is_a_bypass_only_where_more_than_1_db_is_expected(
     dry = song(1, 4.0)
     assert untouched(windows(dry, dry), None) is None
     assert untouched(windows(dry, dry), 1.0) is None
-    assert "where 3.0 dB is expected" in untouched(windows(dry, dry), 3.0)
+    assert "where 3.0 dB is expected" in str(untouched(windows(dry, dry), 3.0))
     assert untouched(windows(dry, 0.8 * dry), 3.0) is None  # 1.9 dB less, whatever did it
     moving = 1 - 0.1 * (np.arange(len(dry)) > len(dry) // 2)
     assert untouched(windows(dry, dry * moving[:, None]), 3.0) is None

@@ -143,7 +143,7 @@ SOME = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(given_order=SOME, order=st.sampled_from(["gray", "tsp"]))
 def test_any_settings_come_out_once_each_grid_first_and_never_dearer_than_given(
     given_order: list[Setting], order: Order
@@ -156,7 +156,7 @@ def test_any_settings_come_out_once_each_grid_first_and_never_dearer_than_given(
     assert path_cost_s(path, SSL) == pytest.approx(cost_s(path))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(given_order=SOME, block=st.integers(1, 7), seed=st.integers())
 def test_joint_and_blocked_random_keep_every_setting_too(given_order: list[Setting], block: int, seed: int) -> None:
     joint = visit_order(given_order, SSL, "joint")
@@ -166,7 +166,7 @@ def test_joint_and_blocked_random_keep_every_setting_too(given_order: list[Setti
     assert cost_s(joint) <= cost_s(sorted(given_order, key=lambda s: s.origin)) + 1e-9
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(sizes=st.lists(st.integers(2, 4), min_size=1, max_size=4), costs=st.lists(st.integers(0, 40), min_size=4))
 def test_gray_turns_one_knob_by_one_detent_at_a_time_through_any_full_factorial(
     sizes: list[int], costs: list[int]

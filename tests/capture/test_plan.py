@@ -38,11 +38,14 @@ def demo(*songs: dict[str, Any]) -> Plan:
     return make_plan(songs, DEMO, SSL)
 
 
-def test_175_songs_of_236_4_s_on_the_shipped_grid_are_38500_takes_and_2528_hours_of_songs() -> None:
+def test_175_songs_of_236_4_s_on_the_shipped_grid_are_38500_takes_and_2528_hours_of_songs_in_3_seconds_of_cpu() -> None:
     grid = load_grid(find_profile("grid", NOWHERE, "grid"))
-    plan = make_plan([song(number, 236.43) for number in range(175)], grid, SSL)
+    songs = [song(number, 236.43) for number in range(175)]
+    began_s = time.process_time()
+    plan = make_plan(songs, grid, SSL)
     summary = plan.summary(overhead_s_per_take=2.5)
     assert summary["takes"] == len(plan.takes_rows) == 38_500
+    assert time.process_time() - began_s < 3
     assert summary["settings_by_origin"] == {"grid": 144, "random": 76}
     assert summary["combinations"] == 192
     assert summary["moves"]["grid"] == 143
@@ -115,13 +118,13 @@ def test_a_block_of_songs_is_planned_and_the_hours_that_it_saves_are_told() -> N
     assert {row["song_id"] for row in some.takes_rows} == {f"song-{number}" for number in range(6)}
 
 
-def test_250_hours_of_the_published_songs_are_a_tenth_of_the_full_design() -> None:
-    grid = load_grid(find_profile("grid", NOWHERE, "grid"))
-    design = Design(kind="balanced-incomplete", hours=250)
-    songs = [song(number, 236.43) for number in range(175)]
-    summary = make_plan(songs, grid.model_copy(update={"design": design}), SSL).summary()
-    assert summary["takes"] * 236.43 / 3600 == pytest.approx(250, abs=0.1)
-    assert summary["hours_saved_by_design"] == pytest.approx(summary["hours"] * 9.0, rel=0.03)
+def test_fifty_hours_of_the_published_songs_are_a_fiftieth_of_the_full_design() -> None:
+    printed = load_grid(find_profile("grid-192", NOWHERE, "grid"))
+    design = Design(kind="balanced-incomplete", hours=50)
+    grid = printed.model_copy(update={"design": design, "random": None, "order": "blocked-random"})
+    summary = make_plan([song(number, 236.43) for number in range(175)], grid, SSL).summary()
+    assert summary["takes"] * 236.43 / 3600 == pytest.approx(50, abs=0.1)
+    assert summary["hours_saved_by_design"] == pytest.approx(2240, rel=0.03)
 
 
 def test_every_unit_takes_every_song_at_the_same_play() -> None:
@@ -159,15 +162,6 @@ def test_the_calendar_places_all_the_work_and_all_the_turning_of_the_plan() -> N
     assert sum(one.attended_s + one.full_s for one in passes) == pytest.approx(
         (summary["hours"] + summary["operator_hours"]) * 3600
     )
-
-
-def test_38500_takes_are_planned_and_summed_up_in_three_seconds_of_cpu() -> None:
-    grid = load_grid(find_profile("grid", NOWHERE, "grid"))
-    songs = [song(number, 236.43) for number in range(175)]
-    began_s = time.process_time()
-    plan = make_plan(songs, grid, SSL)
-    assert (len(plan.takes_rows), plan.summary()["takes"]) == (38_500, 38_500)
-    assert time.process_time() - began_s < 3
 
 
 def test_all_songs_are_played_at_a_setting_before_the_next() -> None:
@@ -224,7 +218,9 @@ ONE_SONG = {"kind": "balanced-incomplete", "songs_per_setting": 1}
 def test_the_hash_of_a_full_plan_of_one_unit_is_what_it_was_before_there_were_designs_and_several_units() -> None:
     as_before = "bb25b0b1504c064b3364d5fe364e9a7c651db5f214e8b1133aefdd634e0ff6bf"
     assert demo(song(0), song(1)).sha256 == as_before
-    assert make_plan([song(0), song(1)], changed_demo(design=ONE_SONG | {"songs_per_setting": 2}), SSL).sha256 == as_before
+    assert (
+        make_plan([song(0), song(1)], changed_demo(design=ONE_SONG | {"songs_per_setting": 2}), SSL).sha256 == as_before
+    )
 
 
 def test_settings_that_are_added_leave_the_blocks_of_the_others_as_they_were_planned() -> None:
@@ -346,9 +342,7 @@ def test_plan_leaves_the_songs_of_a_block_that_is_captured_already(
     takes = dataset.rows("takes")
     arguments = ["plan", "--grid", "mine.yaml", "--dataset", str(dataset.root), "--json"]
     free = json.loads(CliRunner().invoke(main, arguments).stdout)
-    wanted = [
-        {**take, "setting_id": "pea0_modlimit"} for take in takes if take["setting_id"] == takes[0]["setting_id"]
-    ]
+    wanted = [{**take, "setting_id": "pea0_modlimit"} for take in takes if take["setting_id"] == takes[0]["setting_id"]]
     assert len(wanted) == 3
     write_table(dataset.table_path("takes"), "takes", wanted)
     kept = json.loads(CliRunner().invoke(main, arguments).stdout)

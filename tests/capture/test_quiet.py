@@ -14,14 +14,15 @@ RATE = 44_100
 
 def silence(noise_dbfs: float = -100.0, seed: int = 0, seconds: float = 0.25) -> np.ndarray:
     frames = round(seconds * RATE)
-    return 10 ** (noise_dbfs / 20) * np.random.default_rng(seed).standard_normal((frames, 2))
+    noise: np.ndarray = np.random.default_rng(seed).standard_normal((frames, 2))
+    return 10 ** (noise_dbfs / 20) * noise
 
 
 def hum(level_dbfs: float, mains_hz: float, phase: float = 1.0, harmonics: int = 1) -> np.ndarray:
     time_s = np.arange(RATE // 4) / RATE
     waves = sum(0.5**k * np.sin(2 * np.pi * mains_hz * (k + 1) * time_s + (k + 1) * phase) for k in range(harmonics))
     power = sum(0.25**k for k in range(harmonics)) / 2
-    return (10 ** (level_dbfs / 20) / np.sqrt(power) * waves)[:, None]
+    return np.asarray(10 ** (level_dbfs / 20) / np.sqrt(power) * waves)[:, None]
 
 
 def alarms(audio: np.ndarray, expected_noise_dbfs: float | None = -100.0) -> list[str]:

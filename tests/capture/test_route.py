@@ -47,14 +47,14 @@ def test_a_hundred_places_on_a_line_are_walked_from_one_end_to_the_other() -> No
     assert length(path, np.abs(at[:, None] - at[None, :])) == 99
 
 
-def test_200_random_places_in_a_square_are_within_8_percent_of_the_shortest_tour_that_theory_expects() -> None:
-    at = np.random.default_rng(2).random((200, 2)) * 10_000
+def test_150_random_places_in_a_square_are_within_8_percent_of_the_shortest_tour_that_theory_expects() -> None:
+    at = np.random.default_rng(2).random((150, 2)) * 10_000
     costs = np.hypot(*(at[:, None] - at[None, :]).transpose(2, 0, 1)).round().astype(np.int64)
-    expected = 0.7124 * np.sqrt(200 * 10_000**2) * (1 + 0.33 / 200)  # Johnson & McGeoch 1996, for closed tours
-    assert length(short_path(costs, range(200)), costs) < 1.08 * expected
+    expected = 0.7124 * np.sqrt(150 * 10_000**2) * (1 + 0.33 / 150)  # Johnson & McGeoch 1996, for closed tours
+    assert length(short_path(costs, range(150)), costs) < 1.08 * expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(size=st.integers(0, 25), seed=st.integers(0, 1000), begin=st.booleans(), largest=st.sampled_from([1, 3, 10**15]))
 def test_every_place_comes_once_and_the_path_is_never_dearer_than_the_guess(
     size: int, seed: int, begin: bool, largest: int

@@ -166,7 +166,7 @@ def test_no_calendar_is_faster_than_the_clock_and_none_loses_work(
     nonstop = simulate(passes, None, START)
     assert campaign.working_s == pytest.approx(sum(hours) * HOUR_S)
     assert campaign.finish - campaign.start >= nonstop.finish - nonstop.start - timedelta(milliseconds=1)
-    assert 1 <= campaign.visits
+    assert campaign.visits >= 1
     assert [one.left_s for one in passes] == [hour * HOUR_S for hour in hours]  # what was given is not changed
 
 
@@ -193,7 +193,9 @@ def test_a_mistake_in_the_calendar_is_one_line_with_its_number(tmp_path: Path, t
 
 def test_times_without_quotes_are_read_as_they_are_meant_though_yaml_makes_numbers_of_them(tmp_path: Path) -> None:
     path = tmp_path / "shifts.yaml"
-    path.write_text("start: 2026-12-01\noperator: [{visits: [09:00, 18:00, '13:30', 0:05]}, {from: 9:30, until: 17:00}]\n")
+    path.write_text(
+        "start: 2026-12-01\noperator: [{visits: [09:00, 18:00, '13:30', 0:05]}, {from: 9:30, until: 17:00}]\n"
+    )
     read = load_yaml(path, Shifts)
     assert read.operator[0].visits == (time(9), time(18), time(13, 30), time(0, 5))
     assert (read.operator[1].begin, read.operator[1].until) == (time(9, 30), time(17))

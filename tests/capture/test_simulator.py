@@ -11,17 +11,16 @@ from scipy import optimize
 
 from buscomp.capture.probe import make_probe
 from buscomp.capture.simulator import (
-    AUTO_FAST_S,
-    AUTO_SLOW_S,
     Dynamics,
     Knobs,
     compress,
     compress_lanes,
+    gain_lanes,
     rested_state,
     rested_states,
     static_reduction_db,
 )
-from buscomp.capture.specimen import DETENTS, Specimen, WarmUp
+from buscomp.capture.specimen import AUTO_FAST_S, AUTO_SLOW_S, DETENTS, Specimen, WarmUp
 from buscomp.tests.capture_music import song
 
 RATE = 44_100
@@ -78,8 +77,8 @@ def test_the_probe_passes_every_specimen_at_every_threshold_and_ratio_untouched(
     probe = np.repeat(make_probe(RATE)[:, None], 2, axis=1)
     specimen = replace(Specimen.of_seed(seed), channel_gains_db=())
     knobs = [Knobs(-40, float(ratio), 0.1, release) for ratio in DETENTS["ratio"] for release in (0.1, None)]
-    outputs, gains_db = compress_lanes(probe, RATE, knobs, specimen=specimen)
-    assert not gains_db.any()
+    outputs = compress_lanes(probe, RATE, knobs, specimen=specimen)
+    assert not gain_lanes(probe, RATE, knobs, specimen=specimen).any()
     assert np.array_equal(outputs, np.broadcast_to(probe, outputs.shape))
 
 
@@ -117,6 +116,18 @@ def test_auto_forgets_a_peak_in_43_ms_and_a_long_passage_in_5_s():
     assert passage[later] == pytest.approx(passage[fast] * np.exp(-1), rel=0.05)
 
 
+def test_leaving_auto_takes_the_slow_branch_out_of_circuit():
+    auto, manual = Knobs(**USUAL | {"release_s": None}), Knobs(**USUAL | {"release_s": 0.1})
+    single, lanes = rested_state(), rested_states(1)
+    compress(square(-10, 8.0), RATE, **asdict(auto), state=single)
+    gain_lanes(square(-10, 8.0), RATE, [auto], states=lanes)
+    _, gain_db = compress(square(-80, 1.0), RATE, **asdict(manual), state=single)
+    in_lanes_db = gain_lanes(square(-80, 1.0), RATE, [manual], states=lanes)[0]
+    for found_db in (gain_db, in_lanes_db):
+        assert found_db[10] == pytest.approx(-13.5 * 0.6, abs=0.1)  # what the fast branch held
+        assert found_db[round(0.8 * RATE)] > -0.01
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(1, 44_099), max_size=5), st.sampled_from([0.1, None]), st.sampled_from([60.0, None]))
 def test_a_stream_cut_anywhere_gives_the_same_bits(cuts, release_s, sidechain_hpf_hz):
@@ -151,10 +162,11 @@ def test_a_stream_cut_anywhere_gives_the_same_bits(cuts, release_s, sidechain_hp
 )
 def test_lanes_equal_single_settings_within_1e_4_db_wherever_they_are_cut(knobs, cut, seed):
     audio, specimen = 2 * song(5, 0.75), Specimen.of_seed(seed)
-    states = rested_states(len(knobs))
-    pieces = [compress_lanes(piece, RATE, knobs, specimen=specimen, states=states) for piece in np.split(audio, [cut])]
-    outputs = np.concatenate([outputs for outputs, _ in pieces], axis=1)
-    gains_db = np.concatenate([gains_db for _, gains_db in pieces], axis=1)
+    split = np.split(audio, [cut])
+    states, also = rested_states(len(knobs)), rested_states(len(knobs))
+    outputs = np.concatenate([compress_lanes(part, RATE, knobs, specimen=specimen, states=states) for part in split], 1)
+    gains_db = np.concatenate([gain_lanes(part, RATE, knobs, specimen=specimen, states=also) for part in split], 1)
+    assert np.array_equal(states, also)
     for one, output, gain_db in zip(knobs, outputs, gains_db, strict=True):
         expected, expected_db = compress(audio, RATE, **asdict(one), specimen=specimen)
         assert np.abs(gain_db - expected_db).max() < 1e-4
@@ -165,7 +177,7 @@ def test_lanes_equal_single_settings_within_1e_4_db_wherever_they_are_cut(knobs,
 def test_lanes_and_singles_take_other_channel_counts_too(channels):
     audio = np.repeat(2 * song(5, 0.5)[:, :1], channels, axis=1) * np.linspace(0.2, 1, channels, dtype=np.float32)
     output, gain_db = compress(audio, RATE, **USUAL)
-    outputs, gains_db = compress_lanes(audio, RATE, [Knobs(**USUAL)])
+    outputs, gains_db = (lanes(audio, RATE, [Knobs(**USUAL)]) for lanes in (compress_lanes, gain_lanes))
     loudest, loudest_db = compress(audio[:, -1:], RATE, **USUAL)
     assert np.array_equal(gain_db, loudest_db)
     assert np.array_equal(output[:, -1:], loudest)

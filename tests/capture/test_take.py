@@ -52,7 +52,7 @@ def test_24_clean_takes_over_songs_widths_settings_latencies_and_units_raise_no_
             loopback=seed % 3 == 0,
             specimen=Specimen.of_seed(seed),
         )
-        flags = random.integers(0, take.layout.frames // 1024, 5) * 1024
+        flags = [int(block) * 1024 for block in random.integers(0, take.layout.frames // 1024, 5)]
         found = take.examine(flags=flags, expected=Expected(noise_floor_dbfs=-100, latency_samples=latency_samples))
         assert found.reasons == (), (seed, found.details)
         assert found.details == {}
@@ -68,6 +68,7 @@ def test_wet_is_the_return_moved_by_whole_samples_trimmed_and_rounded(heavy):
     assert found.measured["integer_shift_samples"] == 137
     begin = heavy.layout.song_start + 137
     moved = heavy.recording.audio[begin : begin + len(heavy.dry)]
+    assert found.wet_pcm is not None
     assert np.array_equal(found.wet_pcm, quantise(moved * np.float32(10 ** (-5 / 20))))
     assert found.wet_pcm.shape == heavy.dry.shape
 
@@ -84,7 +85,9 @@ def test_measured_columns_are_columns_of_takes_with_the_values_of_the_simulation
     assert measured["static_gain_db"] == pytest.approx(0, abs=0.01)
     assert measured["channel_imbalance_db"] == pytest.approx(0, abs=0.02)
     assert measured["clipped_runs"] == 0
-    assert measured["peak_dbfs"] == pytest.approx(peak_dbfs(to_float(heavy.examine().wet_pcm)), abs=1e-3)
+    wet_pcm = heavy.examine().wet_pcm
+    assert wet_pcm is not None
+    assert measured["peak_dbfs"] == pytest.approx(peak_dbfs(to_float(wet_pcm)), abs=1e-3)
     assert 5 < measured["gain_reduction_mean_db"] < measured["gain_reduction_max_db"] < 21
     assert -60 < measured["loudness_lufs"] < -20
 
@@ -100,6 +103,7 @@ def test_with_a_loopback_wet_is_moved_by_the_delay_of_the_converters_alone():
     assert found.measured["latency_samples"] == pytest.approx(470.3, abs=1e-3)
     assert found.measured["integer_shift_samples"] == 400
     begin = take.layout.song_start + 400
+    assert found.wet_pcm is not None
     assert np.array_equal(found.wet_pcm, quantise(STAGING.trim(late[begin : begin + len(dry)])))
 
 
@@ -107,6 +111,8 @@ def test_a_control_voltage_is_cut_to_the_frames_of_wet_and_keeps_its_dc(heavy):
     assert heavy.examine().cv_pcm is None
     take = virtual_take(song(5, 4.0), HEAVY, cv=True)
     found = take.examine()
+    assert take.cv is not None
+    assert found.cv_pcm is not None
     begin = take.layout.song_start + 137
     assert np.array_equal(found.cv_pcm, quantise(take.cv[begin : begin + len(take.dry)]))
     assert found.cv_pcm.shape == (len(take.dry), 1)
@@ -229,6 +235,7 @@ def test_a_loss_and_an_insertion_that_cancel_are_both_found():
 def test_damage_that_the_unit_hides_is_seen_in_the_loopback():
     dry = song(3, 4.0)
     take = virtual_take(dry, HEAVY, loopback=True)
+    assert take.loopback is not None
     loopback = take.loopback.copy()
     at = take.layout.song_start + 2 * RATE
     loopback[at + int(np.abs(loopback[at : at + 400]).argmax())] *= 0.8
@@ -277,7 +284,7 @@ def without_head(take: VirtualTake) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("setting", [0, 7])
-def test_other_spoiled_takes_get_their_own_reason(spoil: Callable, expected, setting):
+def test_other_spoiled_takes_get_their_own_reason(spoil: Callable[[VirtualTake], np.ndarray], expected, setting):
     take = take_of(3, setting)
     assert take.examine(spoil(take)).reasons == expected
 
@@ -301,6 +308,7 @@ def test_songs_with_silent_channels_short_songs_and_silence_are_examined_too(wid
     for dry in (song(1, 0.25)[-2000:], np.zeros((20_000, 2), np.float32), left, left[:, ::-1], song(1, 2.0)[:, :1]):
         found = virtual_take(np.ascontiguousarray(dry), HEAVY).examine()
         assert found.reasons == ()
+        assert found.wet_pcm is not None
         assert found.wet_pcm.shape == dry.shape
     assert virtual_take(left, HEAVY, faults=["swap"]).examine().reasons == ("channel_swap",)
     assert virtual_take(left, HEAVY, faults=["mute:left"]).examine().reasons == ("missing_return",)

@@ -41,19 +41,19 @@ def test_where_samples_were_lost_is_told_and_many_places_are_counted():
     told = time_alarms(Timing((Slip(103.2, -256),), 0.0, -256.0), -256.0, APART)
     assert told == {Reason.LOST_SAMPLES: "256 samples lost at 103.2 s"}
     many = tuple(Slip(float(n), 64) for n in range(9))
-    told = time_alarms(Timing(many, 0.0, 576.0), 576.0, APART)[Reason.INSERTED_SAMPLES]
-    assert told.startswith("64 samples inserted at 0.0 s, ")
-    assert told.endswith(" and 6 times more")
+    inserted = time_alarms(Timing(many, 0.0, 576.0), 576.0, APART)[Reason.INSERTED_SAMPLES]
+    assert inserted.startswith("64 samples inserted at 0.0 s, ")
+    assert inserted.endswith(" and 6 times more")
 
 
 def test_timing_reads_the_largest_departure_from_the_chirp_among_sure_windows():
-    times_s = np.arange(8) * 0.4
+    times_s: np.ndarray = np.arange(8) * np.float64(0.4)
     delay = np.array([0.30, 0.31, 0.29, 0.30, -40.0, 0.30, 0.35, 0.30])
     coherence = np.where(delay < 0, 0.2, 0.99)
     timing = timing_of(DelayTrack(times_s, delay, coherence, 44_100), 0.3)
     assert timing.slips == ()
     assert timing.jump_samples == pytest.approx(0.05)
-    assert abs(timing.ppm) < 1
+    assert timing.ppm == pytest.approx(0, abs=1)
 
 
 def test_a_latency_half_a_sample_off_that_of_the_stream_is_told_with_its_sign():

@@ -327,12 +327,16 @@ def test_a_device_that_dies_stays_dead_and_a_schedule_outlives_it():
     assert play_and_record(again, song(1, 0.3)).stream_frame == 13_230
 
 
-def test_the_shipped_profile_opens_a_nominal_unit_with_the_block_size_of_the_profile(tmp_path):
+def test_the_shipped_profile_opens_an_ideal_unit_with_the_block_size_of_the_profile(tmp_path):
     _, profile = resolve_device("virtual", tmp_path)
     profile = profile.model_copy(update={"block_size": 256, "loopback_send": 3, "loopback_return": 3})
     interface = VirtualInterface.of_profile(profile, UNIT, FaultSchedule())
     assert (interface.sample_rate, interface.block_size) == (44_100, 256)
     assert play_and_record(interface, np.zeros((100, 3), np.float32)).audio.shape == (100, 3)
+    assert interface._units[0]._specimen == IDEAL
+    profile = profile.model_copy(update={"specimen_seed": 5, "warm_up_degc": 15.0})
+    interface = VirtualInterface.of_profile(profile, UNIT, FaultSchedule())
+    assert interface._units[0]._specimen == Specimen.of_seed(5, WarmUp(15.0))
     la_2a = load_unit(Path(__file__).parents[2] / "capture" / "la-2a.yaml")
     with pytest.raises(UsageError, match="simulates a bus compressor; unit LA-2A has no"):
         VirtualInterface.of_profile(profile, la_2a, FaultSchedule())

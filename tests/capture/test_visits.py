@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,13 @@ SONGS = [
 ]
 
 
+@cache
+def plan_as(changes: str) -> Plan:
+    return make_plan(SONGS, Grid.model_validate(GRID | json.loads(changes)), LA2A)
+
+
 def plan_of(**changes: Any) -> Plan:
-    return make_plan(SONGS, Grid.model_validate(GRID | changes), LA2A)
+    return plan_as(json.dumps(changes))
 
 
 def fingerprint(visit: Visit, occasion: str | None = None, unit_id: str | None = None, **others: Any) -> dict[str, Any]:
@@ -139,18 +146,22 @@ def test_with_two_units_a_calibration_is_done_when_both_have_it() -> None:
 
 
 def test_calibration_visits_every_position_of_attack_that_is_planned_twice_and_never_twice_in_succession() -> None:
-    found = calibration_settings(SSL, SHIPPED.settings(SSL), ["attack_ms"])
+    planned = SHIPPED.settings(SSL)
+    found = calibration_settings(SSL, planned, ["attack_ms"])
     assert Counter(setting.values["attack_ms"] for setting in found) == dict.fromkeys((0.1, 0.3, 1, 3, 10, 30), 2)
     assert all(before != after for before, after in pairwise(found))
-    for setting in found:  # deep compression that comes and goes fast
-        assert (setting.values["threshold_db"], setting.values["ratio"], setting.values["release_s"]) == (-28, 10, 0.1)
+    assert all(any(setting is one for one in planned) for setting in found)
+    for setting in found:  # deep compression
+        assert float(setting.values["threshold_db"]) <= -24
+        assert float(setting.values["ratio"]) >= 4
 
 
-def test_a_calibration_that_is_a_planned_setting_is_that_setting() -> None:
-    planned = {setting.setting_id: setting for setting in SHIPPED.settings(SSL)}
-    found = calibration_settings(SSL, list(planned.values()), ["attack_ms"])
-    assert {s.setting_id for s in found} & set(planned) == {s.setting_id for s in found if s.origin == "grid"} != set()
-    assert all(planned[s.setting_id] is s for s in found if s.setting_id in planned)
+def test_eleven_settings_touch_every_position_of_the_four_knobs_for_threshold_has_eleven_dots() -> None:
+    found = calibration_settings(SSL, SHIPPED.settings(SSL), ["threshold_db", "attack_ms", "release_s", "ratio"])
+    assert len(found) == 2 * 11
+    for name, control in SSL.controls.items():
+        if control.held is None:
+            assert {setting.values[name] for setting in found} == set(control.positions)
 
 
 def test_a_control_that_stays_where_it_is_has_nothing_to_calibrate() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -68,6 +70,6 @@ def test_one_send_fans_out_to_every_unit_and_its_left_channel_to_the_loopback():
         ({"loopback_send": 3}, "go together"),
     ],
 )
-def test_a_profile_whose_channels_collide_is_refused(words: dict, told: str):
+def test_a_profile_whose_channels_collide_is_refused(words: dict[str, Any], told: str):
     with pytest.raises(ValidationError, match=told):
         DeviceProfile.model_validate({"match": "fireface", **words})
