@@ -9,8 +9,9 @@ EXTRAS ?= train,report,midi,test
 demo: $(VENV)/installed
 	$(BIN)/buscomp demo
 
+# Two workers: the rig plays in real time, and the other tests compute meanwhile.
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Figures, not tests: each script prints a table, and takes minutes. One of them: python tests/benchmarks/bench_compressor.py
 bench: $(VENV)/installed

@@ -28,13 +28,14 @@ class Tolerance:
     common: float  # of all detents together: what the maker calls attack time, or 0 dB
     single: float  # of each detent for itself
     step: float  # for derivatives
+    known: float = math.inf  # a detent that is known so well can be told from its neighbours
 
 
 KNOBS = {
-    "threshold_db": Tolerance(1.5, 0.7, 0.1),
-    "ratio": Tolerance(0.08, 0.08, 0.02),
-    "attack_ms": Tolerance(1.0, 0.25, 0.05),  # makers measure it in several ways: only a visit tells
-    "release_s": Tolerance(0.12, 0.12, 0.02),
+    "threshold_db": Tolerance(1.5, 0.7, 0.1, 2.0),
+    "ratio": Tolerance(0.08, 0.08, 0.02, 0.2),
+    "attack_ms": Tolerance(1.0, 0.25, 0.05, 0.4),  # makers measure it in several ways: only a visit tells
+    "release_s": Tolerance(0.12, 0.12, 0.02, 0.3),
 }
 HABITS = {
     "knee_db": Tolerance(3.0, 0.0, 0.3),
@@ -51,7 +52,7 @@ HABITS = {
 OF_AUTO = tuple(name for name in HABITS if name.startswith("auto"))
 SWITCHES = ("sidechain_hpf_hz", "engaged", "makeup_db")  # controls that are understood, but not fitted
 INDEPENDENT = 25  # of the windows' misfits: neighbouring windows err alike
-FLOOR_DB = 0.05  # misfit is in proportion to gain reduction plus this
+FLOOR_DB = 0.1  # misfit is in proportion to gain reduction plus this
 LEAST_MISFIT = 0.002  # in that proportion
 MOST_FITTED = 32  # settings; more do not move the detents
 STRANGE = 3.0  # a unit that is no usual compressor may differ so much more from what is printed
@@ -110,6 +111,14 @@ class Detents:
         """(places, places): their covariance."""
         parameters = [parameter for parameter, _ in self._active(values)]
         return self.covariance[np.ix_(parameters, parameters)]
+
+    def knows(self, knob: str, values: Values) -> bool:
+        """Whether it is known well enough what this knob does where it stands."""
+        places = self.places(values)
+        if POINT.index(knob) not in places:  # AUTO
+            return True
+        at = places.index(POINT.index(knob))
+        return math.sqrt(self.spread(values)[at, at]) < KNOBS[knob].known
 
     def simulate(self, points: Sequence[Array]) -> Array:
         """(points, windows): gains in dB."""
@@ -198,7 +207,7 @@ def _keys(unit: Unit) -> list[tuple[str, Position | None]]:
 def _spanning(values: Sequence[Values], most: int) -> list[int]:
     """Numbers of at most `most` settings that visit every detent about equally often."""
     seen: dict[tuple[str, Position], int] = {}
-    left, chosen = list(range(len(values))), []
+    left, chosen = list(range(len(values))), list[int]()
     while left and len(chosen) < most:
         best = max(left, key=lambda v: sum(1 / (1 + seen.get((name, values[v][name]), 0)) for name in KNOBS))
         left.remove(best)

@@ -30,6 +30,7 @@ FIRST_MISFIT = 0.05  # misfit over gain reduction, before any visit
 FIRST_VISITS = 4  # as long as there are fewer settings, that is believed at least
 RHOS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
 GROWN = 1.5
+OUTLIER = 25.0  # a setting that errs by more than 5 times the usual counts as if it erred by so much
 TRIED = 12  # settings that tell which kind of compressor it is
 TIMES = 1.0, 1 / (2 * math.pi)  # attack and release: as a time constant, or as the period of the corner frequency
 JITTER = 1e-4  # variance of a visit over that of the misfit
@@ -200,7 +201,7 @@ def _rest(values: list[Values], gains: Array, base: Array, first: float) -> _Res
         if loss < least:
             left_out_db = float(np.sqrt(np.mean((size * weights / diagonal) ** 2)))
             scale = _scale(weights**2 / diagonal, first)
-            least, best = loss, _Rest(tuple(values), scale, weights, inverse, rho, left_out_db)
+            least, best = loss, _Rest(tuple(values), scale, weights, np.asarray(inverse, np.float64), rho, left_out_db)
     assert best is not None
     return best
 
@@ -210,8 +211,9 @@ def _nothing_known(scale: Features) -> _Rest:
 
 
 def _scale(squares: Array, first: float) -> Features:
-    """(windows,): size of the misfit, from what it was at settings that were left out (settings, windows)."""
-    count = len(squares)
+    """(windows,): size of the misfit, from `squares` (settings, windows) of what it was at settings left out."""
+    count, each = len(squares), squares.mean(axis=1)
+    squares = squares * np.minimum(1, OUTLIER * np.median(each) / np.maximum(each, 1e-12))[:, None]
     some = 1 + FIRST_VISITS / count  # few visits prove little
     overall = some * float(squares.mean()) + (first / count) ** 2 + LEAST_MISFIT**2
     if count < FIRST_VISITS:

@@ -1,4 +1,4 @@
-"""The fingerprint: 4.7 s of tones that make every control of a compressor show itself.
+"""The fingerprint: 4.3 s of tones that make every control of a compressor show itself.
 
     quiet | bursts (attack) | staircase (threshold, ratio) | release | 50 Hz (side-chain filter) | release
 
@@ -78,11 +78,11 @@ class FingerprintSignal:
     @cached_property
     def energies(self) -> npt.NDArray[np.float64]:
         """(windows,): sum of squares of the signal."""
-        return self._sums(np.square(self.wave, dtype=np.float64))
+        return self._sums(np.square(self.wave.astype(np.float64)))
 
     def project(self, returned: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Gain per window (least squares of `returned` (frames,) over the signal), as an amplitude ratio."""
-        return self._sums(self.wave * np.asarray(returned, np.float64)) / self.energies
+        return self._sums(np.asarray(self.wave * np.asarray(returned, np.float64), np.float64)) / self.energies
 
     def _sums(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Sum over each window. The windows lie side by side from the first frame to the last."""

@@ -15,9 +15,7 @@ def parse_overrides(texts: Sequence[str], operator: str) -> dict[str, str]:
     for text in texts:
         code, _, why = (part.strip() for part in text.partition("="))
         if code not in set(OVERRIDABLE):
-            raise UsageError(
-                "no alarm that can be overridden has this code", got=code, allowed=sorted(OVERRIDABLE)
-            )
+            raise UsageError("no alarm that can be overridden has this code", got=code, allowed=sorted(OVERRIDABLE))
         if not why:
             raise UsageError("an override needs a reason", got=text, mend=f"write {code}=WHY")
         overrides[code] = f"{operator}: {why}"

@@ -7,12 +7,15 @@ enter, noise as what remains when the mean and ten harmonics of the mains are ta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from ..manifests.levels import db
 from ..manifests.pcm import Float32
+
+Float64 = npt.NDArray[np.float64]
 
 MAINS_HZ, MAINS_HARMONICS = (50.0, 60.0), 5
 REMOVED_HARMONICS = 10  # before the noise is measured
@@ -36,14 +39,12 @@ class Quiet:
 def measure_quiet(silence: Float32, sample_rate: int) -> Quiet:
     """DC, hum and noise of `silence` (frames, channels), a quarter of a second or more."""
     audio = np.asarray(silence, np.float64)
-    window = np.hanning(len(audio) + 2)[1:-1]
-    window /= window.sum()
+    window = _window(len(audio))
     means = window @ audio
     audio = audio - means
-    hum_power, mains_hz, between = max(_hum(audio, window, mains_hz, sample_rate) for mains_hz in MAINS_HZ)
-    angles = 2 * np.pi * mains_hz / sample_rate * np.arange(len(audio))[:, None] * np.arange(REMOVED_HARMONICS + 1)
-    waves = np.concatenate([np.cos(angles), np.sin(angles[:, 1:])], axis=1)
-    rest = audio - waves @ np.linalg.lstsq(waves, audio, rcond=None)[0]
+    hum_power, mains_hz, between = max(_hum(audio, mains_hz, sample_rate) for mains_hz in MAINS_HZ)
+    waves = _waves(len(audio), mains_hz, sample_rate)
+    rest = audio - waves @ np.linalg.solve(waves.T @ waves, waves.T @ audio)
     return Quiet(
         dc_offset=float(means[np.abs(means).argmax()]),
         hum_dbfs=db(float(np.sqrt(hum_power))),
@@ -75,13 +76,29 @@ def noise_alarm(quiet: Quiet, expected_dbfs: float | None) -> str | None:
     return f"noise of {quiet.noise_floor_dbfs:.0f} dBFS, where {limit_dbfs:.0f} is the most"
 
 
-def _hum(
-    audio: npt.NDArray[np.float64], window: npt.NDArray[np.float64], mains_hz: float, sample_rate: int
-) -> tuple[float, float, float]:
+def _hum(audio: Float64, mains_hz: float, sample_rate: int) -> tuple[float, float, float]:
     """Mean square of the first five harmonics, the mains, mean square in as many places between them."""
+    powers = np.sum(np.abs(_tones(len(audio), mains_hz, sample_rate) @ audio) ** 2, axis=1) / 2 / audio.shape[1]
+    return float(powers[:MAINS_HARMONICS].sum()), mains_hz, float(powers[MAINS_HARMONICS:].sum())
+
+
+@lru_cache(maxsize=4)
+def _window(frames: int) -> Float64:
+    window = np.hanning(frames + 2)[1:-1]
+    return np.asarray(window / window.sum(), np.float64)
+
+
+@lru_cache(maxsize=8)
+def _tones(frames: int, mains_hz: float, sample_rate: int) -> npt.NDArray[np.complex128]:
+    """What audio is projected on `(tones, frames)`: five harmonics, then five places between."""
     harmonics = mains_hz * np.arange(1, MAINS_HARMONICS + 1)
     tuned_hz = np.concatenate([harmonics, harmonics - mains_hz / 2])
-    time_s = np.arange(len(audio)) / sample_rate
-    amplitudes = 2 * (window * np.exp(-2j * np.pi * tuned_hz[:, None] * time_s)) @ audio
-    powers = np.sum(np.abs(amplitudes) ** 2, axis=1) / 2 / audio.shape[1]
-    return float(powers[:MAINS_HARMONICS].sum()), mains_hz, float(powers[MAINS_HARMONICS:].sum())
+    time_s = np.arange(frames) / sample_rate
+    return np.asarray(2 * _window(frames) * np.exp(-2j * np.pi * tuned_hz[:, None] * time_s), np.complex128)
+
+
+@lru_cache(maxsize=8)
+def _waves(frames: int, mains_hz: float, sample_rate: int) -> Float64:
+    """What is taken away before the noise is measured `(frames, waves)`: a mean and ten harmonics."""
+    angles = 2 * np.pi * mains_hz / sample_rate * np.arange(frames)[:, None] * np.arange(REMOVED_HARMONICS + 1)
+    return np.concatenate([np.cos(angles), np.sin(angles[:, 1:])], axis=1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from ..manifests.unit import Position, Setting
 from .fingerprint import Fingerprint
 
-MATCH, MISMATCH, UNKNOWN = "match", "mismatch", "unknown"
+MATCH: Final = "match"
+MISMATCH: Final = "mismatch"
+UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def _detents(setting: Setting, unit: Unit, references: References, model: UnitMo
         for name in KNOBS:
             if unit.controls[name].kind == "switch":
                 for position in unit.controls[name].positions:
-                    values = {**setting.values, name: position}
-                    changed[unit.setting_id(values)] = values
+                    there = {**setting.values, name: position}
+                    changed[unit.setting_id(there)] = there
     changed.pop(setting.setting_id, None)
     for (setting_id, values), prediction in zip(changed.items(), model.predict(list(changed.values())), strict=True):
         knobs = tuple(name for name in unit.controls if values[name] != setting.values[name])
@@ -88,7 +88,7 @@ def _pot(
     shifts = [float(position) - planned for position in control.numbers]
     changes = detents.simulate([here + shift * along for shift in shifts]) - at_plan
     error_db = fingerprint.gains_db - yardstick.planned_db
-    shift = shifts[int(yardstick.compare(error_db, changes)[2].argmin())]
+    shift = shifts[int(np.mean((error_db - changes) ** 2, axis=1).argmin())]  # in dB: from afar, sigmas mislead
     for _ in range(POT_ITERATIONS):
         point = here + shift * along
         slope = detents.slopes(point, [place])[0]
@@ -96,7 +96,8 @@ def _pot(
         shift += float(np.clip(yardstick.share(left_db, slope), -POT_STEP_DB, POT_STEP_DB))
     if abs(shift) < POT_DB:
         return
-    there, label = setting.values, control.label.lower()
+    there: Values = setting.values
+    label = control.label.lower()
     told = f"{label} about {abs(shift):.1f} {control.unit} too {'high' if shift > 0 else 'low'}"
     told += f", plan says {shown(setting.values[name])}"
     nearest = min(control.positions, key=lambda position: abs(float(position) - planned - shift))

@@ -21,7 +21,7 @@ EXPLAINED = 0.3  # of the drift: so far off may the slope of the track be that e
 LATENCY_JUMP_SAMPLES = 0.5
 NAMED_SLIPS = 3
 PROOF_FRAMES, PROOF_AFTER_S = 32_768, 0.45  # looked at after a slip that the chirps do not confirm
-PROOF_CORRELATION = 0.05  # by which the delay after the slip must fit better than that before it
+PROOF_BETTER, PROOF_LEAST = 0.05, 0.5  # correlation with the delay after the slip, re that before it and at all
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def confirmed(
         start = round((slip.at_s + PROOF_AFTER_S) * sample_rate)
         before = _sum(believed)
         as_before, moved = (_likeness(sent, returned, start, before + more, fraction) for more in (0, slip.samples))
-        if moved > as_before + PROOF_CORRELATION:
+        if moved > max(as_before + PROOF_BETTER, PROOF_LEAST):
             believed.append(slip)
     return replace(timing, slips=tuple(believed))
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..manifests.unit import Setting, Unit, shown
 from .fingerprint import Features, Fingerprint, replicate_esr
+from .fingerprint_fit import KNOBS
 from .fingerprint_model import FIRST_VISITS, UnitModel
 from .references import MATCH, MISMATCH, UNKNOWN, References
 from .rivals import Rival, rivals_of
@@ -74,7 +75,7 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
         nearest = rival.setting_id if rival else setting.setting_id
         return Verdict(verdict, told, knob, nearest, distance_db, margin_db, esr, tuple(doubts))
 
-    changes = np.array([rival.gains_db - yardstick.planned_db for rival in rivals]).reshape(len(rivals), -1)
+    changes = np.array([rival.gains_db - yardstick.planned_db for rival in rivals]).reshape(len(rivals), len(error_db))
     plan, part, whole = yardstick.compare(error_db, changes)
     mean_square = plan / len(error_db)
     refused = bool(
@@ -99,6 +100,11 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
         return say(UNKNOWN, f"{told}; but no model explains this unit, and this setting was never visited")
     if refused and not own and model.settings < FIRST_VISITS and part.min() > WELL * len(error_db):
         return say(UNKNOWN, f"{distance_db:.1f} dB from a usual compressor, and nothing is known of this unit yet")
+    if refused and nearest and not own and model.detents is not None:
+        guessed = [name for name in nearest.knobs if name in KNOBS and not model.detents.knows(name, setting.values)]
+        if guessed:
+            labels = ", ".join(unit.controls[name].label for name in guessed)
+            return say(UNKNOWN, f"{nearest.told}; but no visit yet proves {labels}", doubts=guessed)
     if refused and nearest:
         return say(MISMATCH, nearest.told, nearest)
     if refused:
@@ -123,6 +129,7 @@ def _likeliest(error_db: Features, changes: Features, rivals: Sequence[Rival], y
     wider = yardstick.widened(np.mean([rival.variance for rival in rivals], axis=0))
     plan, part, _ = wider.compare(error_db, changes, SHARE_STD)
     costs = part + RARE * np.array([len(rival.knobs) - 1 for rival in rivals])
+    costs[[rival.knobs == ("engaged",) for rival in rivals]] = math.inf  # off is off: see `compresses_nothing`
     best = int(costs.argmin())
     return rivals[best] if costs[best] < plan / 2 else None
 

@@ -53,7 +53,8 @@ class Yardstick:
             "release_s": TIME_STD,
         }
         drifts = np.diag([drift.get(POINT[place], 0.0) for place in places])
-        values, vectors = np.linalg.eigh(model.detents.spread(setting.values) * prediction.novelty)
+        known = prediction.novelty == 0  # then it does not matter what stands behind the detents
+        values, vectors = np.linalg.eigh(model.detents.spread(setting.values) * (not known))
         unknown = (vectors * np.sqrt(np.clip(values, 0, None))).T
         return cls(planned, variance, np.concatenate([drifts, unknown]) @ slopes)
 

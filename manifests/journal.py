@@ -270,7 +270,9 @@ class Journal:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:
-            raise DatasetError(f"journal.sqlite is damaged ({error})", mend="put journal.backup.sqlite in its place") from error
+            raise DatasetError(
+                f"journal.sqlite is damaged ({error})", mend="put journal.backup.sqlite in its place"
+            ) from error
 
 
 def take_id_of(sequence: int, attempt: int) -> str:

@@ -13,7 +13,7 @@ CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14), (2, 5, 9), (4, 7, 11)
 SCALE = (0, 2, 4, 7, 9, 12, 14, 16)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=80)
 def song(seed: int, seconds: float = 6.0, sample_rate: int = 44_100, width: float = 1.0) -> Float32:
     """A song `(frames, 2)` of 24-bit samples. Tempo, key, chords, tune, panning and balance follow from `seed`;
     `width` 0 is mono, 0.02 near-mono, 1 as panned. The first note falls at 0.2 s."""

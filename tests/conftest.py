@@ -21,6 +21,14 @@ settings.load_profile("buscomp")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (`-n 2 --dist loadgroup`) the tests of a file stay together, and those of the rig, which
+    this machine has once, are one group."""
+    for item in items:
+        group = "rig" if "rig" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(name="make_dataset")
 def make_dataset_fixture() -> Callable[..., Dataset]:
     """`make_dataset(path, songs=3, settings=4, seconds=2.0)`: see `tests/small_dataset.py`."""

@@ -1,6 +1,6 @@
 """Are faults found, each by its own reason, and are right takes left alone?
 
-    python tests/benchmarks/bench_checks.py [--trials 50] [--clean 500] [--only drop,zero] [--workers 2]
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_checks.py [--trials 50] [--clean 500] [--only drop,zero]
 
 Every trial is a new take: a song, a unit, a setting, a latency and a place, drawn from its number, through the virtual
 unit over a floor of -100 dBFS, the fault in it, then `examine`. Columns: any alarm; the right reason among the alarms;
@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import pyloudnorm
 
 from buscomp.capture.faults import FAULTS, Place
 from buscomp.capture.specimen import DETENTS, Specimen
 from buscomp.capture.take import Examined, Expected
+from buscomp.manifests.loudness import integrated_lufs
 from buscomp.manifests.pcm import Float32
 from buscomp.tests.capture_music import song
 from buscomp.tests.capture_takes import VirtualTake, virtual_take
@@ -182,12 +184,37 @@ def table(cells: list[Cell], trials: int, pool: ProcessPoolExecutor) -> Iterator
         yield f"{name:24} {cell.reason or 'nothing':18} {any_alarm:6.0f}% {right:6.0f}% {alone:6.0f}%  {told}"
 
 
+def cpu_ms(work: Callable[[], object], times: int = 5) -> float:
+    """Median CPU time of `work`, ms, once it is compiled."""
+    work()
+    taken = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        taken.append(1000 * (time.process_time() - began))
+    return float(np.median(taken))
+
+
+def speed(seconds: int) -> Iterator[str]:
+    """What an examination costs, and loudness beside its peer."""
+    draw = replace(Draw.of(0), dry=np.tile(song(1, SONG_S), (round(seconds / SONG_S), 1)))
+    alone, looped = draw.take(), draw.take(loopback=True)
+    wet = alone.recording.audio
+    for name, work in (("examination", alone.examine), ("with a loopback", looped.examine)):
+        taken_ms = cpu_ms(work)
+        yield f"{name:18} {taken_ms / seconds:6.2f} ms CPU per second, {1000 * seconds / taken_ms:.0f} x real time"
+    meter = pyloudnorm.Meter(44_100)
+    ours_ms, peer_ms = cpu_ms(lambda: integrated_lufs(wet, 44_100)), cpu_ms(lambda: meter.integrated_loudness(wet))
+    yield f"{'loudness':18} {ours_ms / seconds:6.2f} ms CPU per second, {peer_ms / ours_ms:.1f} x as fast as pyloudnorm"
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=50, help="per fault")
     parser.add_argument("--clean", type=int, default=500, help="right takes")
     parser.add_argument("--only", default="", help="faults whose name begins with one of these, by commas")
+    parser.add_argument("--seconds", type=int, default=240, help="of the take whose examination is timed; 0: none")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     cells = [cell for cell in CELLS if any(cell.fault.startswith(name) for name in given.only.split(","))]
@@ -201,6 +228,8 @@ def main() -> None:
             print(f"{given.clean} right takes of varied songs, units and settings: {len(wrong)} false alarms")
             for trial, told in wrong:
                 print(f"    {trial}: {told}")
+    for line in speed(given.seconds) if given.seconds else ():
+        print(line, flush=True)
     print(f"{time.monotonic() - began:.0f} s")
 
 

@@ -91,20 +91,25 @@ class Built:
             for name in ("threshold_db", "ratio", "attack_ms", "release_s")
         )
         assert threshold is not None
+        assert ratio is not None
         threshold_drift_db, warmth = threshold_offset_db + draw(-0.05, 0.05), draw(-3, 3)
-        wave = SENT[:, :1]
+        wave: np.ndarray = SENT[:, :1].astype(np.float64)
         if self.kind == "feedback":  # the virtual unit, whose specimens have tolerances of their own
             knobs = Knobs.of(values)
             gain_db = compress(
-                wave,
+                SENT[:, :1],
                 RATE,
-                threshold_db=knobs.threshold_db + threshold_drift_db,
+                threshold_db=knobs.threshold_db,
                 ratio=knobs.ratio,
                 attack_ms=knobs.attack_ms,
                 release_s=knobs.release_s,
                 sidechain_hpf_hz=knobs.sidechain_hpf_hz,
                 engaged=knobs.engaged,
-                specimen=replace(self.specimen, warm_up=WarmUp(warmth, 1e12)),
+                specimen=replace(
+                    self.specimen,
+                    threshold_errors_db=tuple(e + threshold_drift_db for e in self.specimen.threshold_errors_db),
+                    warm_up=WarmUp(warmth, 1e12),
+                ),
             )[1].astype(np.float64)
         elif values["engaged"] is False:
             gain_db = np.zeros(len(wave))
@@ -115,14 +120,15 @@ class Built:
             gain_db = GAINS[self.kind](heard, threshold + threshold_drift_db, ratio, attack, release)
         wet = wave * 10 ** ((gain_db[:, None] + makeup_db + draw(-0.05, 0.05)) / 20)
         fraction = draw(-0.5, 0.5)
-        returned = delay_by_fraction(np.repeat(wet, 2, axis=1).astype(np.float32), fraction)
-        returned = returned + from_db(NOISE_DBFS) * self.random.standard_normal(returned.shape)
-        returned = np.clip(np.rint(returned * FULL_SCALE) / FULL_SCALE, -1, 1 - 1 / FULL_SCALE).astype(np.float32)
+        delayed = delay_by_fraction(np.repeat(wet, 2, axis=1).astype(np.float32), fraction)
+        noisy = delayed + from_db(NOISE_DBFS) * self.random.standard_normal(delayed.shape)
+        returned = np.clip(np.rint(noisy * FULL_SCALE) / FULL_SCALE, -1, 1 - 1 / FULL_SCALE).astype(np.float32)
         return measure_fingerprint(SENT, returned, RATE, noise_dbfs=NOISE_DBFS, fraction_samples=fraction)
 
 
 def high_passed(wave: np.ndarray, corner_hz: float) -> np.ndarray:
-    return signal.sosfilt(signal.butter(2, corner_hz, "highpass", fs=RATE, output="sos"), wave, axis=0)
+    sections = signal.butter(2, corner_hz, "highpass", fs=RATE, output="sos")
+    return np.asarray(signal.sosfilt(sections, wave, axis=0))
 
 
 def feed_forward_gain(wave, threshold_db, ratio, attack_ms, release_s):

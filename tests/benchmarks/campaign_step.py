@@ -1,7 +1,7 @@
 """A fault at durable step 1, 2, 3 ... of a capture, until a run passes: as an I/O error, and as a kill at that step.
 
 python tests/benchmarks/campaign_step.py                  every step of a capture of 4 takes
-python tests/benchmarks/campaign_step.py --every 10       every tenth step
+python tests/benchmarks/campaign_step.py --every 10 --proven    every tenth step of one that fingerprints, too
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ factors:
   release_s: [0.1]
   ratio: [4]
 expect: 2
+fingerprint: false
 """
 SONGS, SETTINGS = 2, 2
 TAKES = SONGS * SETTINGS
@@ -93,9 +94,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the first step to break")
     parser.add_argument("--every", type=int, default=1, help="break every so-many-th step")
     parser.add_argument("--how", choices=("step", "kill"), action="append", help="an I/O error or a kill; else both")
+    parser.add_argument("--proven", action="store_true", help="fingerprint every setting, too")
     arguments = parser.parse_args()
     with workshop() as folder:
-        template = make_template(folder / "template", SONGS, 1.0, GRID)
+        template = make_template(
+            folder / "template", SONGS, 1.0, GRID.replace("false", "true") if arguments.proven else GRID
+        )
         capture(Path(shutil.copytree(template, folder / "warm")))  # compiled code is there for every child
         for how in arguments.how or ("step", "kill"):
             step_campaign(folder, template, how, arguments.first, arguments.every)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_windows_lie_side_by_side_and_the_shortest_is_half_a_period_of_0_11_ms(r
     edges = [(window.start, window.stop) for window in signal.windows]
     assert edges[0][0] == 0
     assert edges[-1][1] == len(signal.wave)
-    assert all(before[1] == after[0] for before, after in zip(edges, edges[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(edges))
     shortest_s = min(stop - start for start, stop in edges) / rate
     assert shortest_s == pytest.approx(1 / (2 * CARRIER_HZ), rel=0.1)
     assert len(set(signal.names)) == len(signal.names) < 300

@@ -34,7 +34,7 @@ def soon(command: Running, seconds: float, act: Callable[[], object]) -> threadi
 
 
 def test_a_wrong_knob_is_heard_named_and_no_song_is_played_before_it_is_right(start_rig, tmp_path: Path):
-    root = make_folder(tmp_path / "my-dataset", 2, 2.0, PROVEN)
+    root = make_folder(tmp_path / "my-dataset", 4, 2.0, PROVEN)
     rig: Rig = start_rig()
 
     def stop_after_the_first_take(command: Running, visited: list[str]) -> None:
@@ -45,7 +45,7 @@ def test_a_wrong_knob_is_heard_named_and_no_song_is_played_before_it_is_right(st
     first = operate(rig, root, stop_after_the_first_take)
     assert first.exit_status == 130, first.output
     captured = len(list(root.glob("wet/*/*.flac")))
-    assert captured == 1, "Ctrl-C once: after the take in progress"
+    assert 1 <= captured < 4, "Ctrl-C once: after the take in progress"
     hands: list[float] = []
     songs_at_enter: list[int] = []
 
@@ -62,7 +62,7 @@ def test_a_wrong_knob_is_heard_named_and_no_song_is_played_before_it_is_right(st
     assert "!!! The audio says: " in second.output
     assert len(hands) == 2, "asked once for the setting, and once more after the audio had contradicted"
     assert songs_at_enter == [captured, captured]
-    assert [take["status"] for take in takes_of(root)] == ["accepted", "accepted"]
+    assert [take["status"] for take in takes_of(root)] == ["accepted"] * 4
     probes = Dataset(root).rows("fingerprints")
     wrong = [probe for probe in probes if probe["verdict"] == "mismatch"]
     assert len(wrong) == 1
