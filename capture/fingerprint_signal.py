@@ -78,7 +78,8 @@ class FingerprintSignal:
     @cached_property
     def energies(self) -> npt.NDArray[np.float64]:
         """(windows,): sum of squares of the signal."""
-        return self._sums(np.square(self.wave.astype(np.float64)))
+        wave = np.asarray(self.wave, np.float64)
+        return self._sums(wave * wave)
 
     def project(self, returned: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Gain per window (least squares of `returned` (frames,) over the signal), as an amplitude ratio."""

@@ -110,7 +110,7 @@ class KnobCheck:
         self._tolerated = frozenset(tolerated)
         self._signal = fingerprint_signal(sample_rate, channels)
         self._references: dict[str, References] = {}
-        self._models: dict[str, UnitModel] = {}
+        self._models: dict[str, tuple[References, UnitModel]] = {}  # and what it was made from
 
     def play(self, setting: Setting, occasion: str, place: RackUnit, silence_s: float = 0.0) -> Play:
         """The play of a fingerprint at `setting`, after the silence in which the unit forgets what it did before, or
@@ -196,14 +196,17 @@ class KnobCheck:
         return self._references[place.unit_id]
 
     def _model_of(self, place: RackUnit) -> UnitModel:
-        if place.unit_id not in self._models:
-            self._models[place.unit_id] = fit_model(place.unit, self._references_of(place), self._sample_rate)
-        return self._models[place.unit_id]
+        """What is known of the unit; learns from the visits since it was asked last."""
+        references = self._references_of(place)
+        fitted, model = self._models.get(place.unit_id, (None, None))
+        if model is None or fitted is not references:
+            model = fit_model(place.unit, references, self._sample_rate, model)
+            self._models[place.unit_id] = (references, model)
+        return model
 
     def _trust(self, place: RackUnit, setting: Setting, probed: Probed) -> None:
         if probed.fingerprint is not None:
             self._references[place.unit_id] = self._references_of(place).with_visit(setting, probed.fingerprint)
-            self._models.pop(place.unit_id, None)
 
     def _keep(
         self,

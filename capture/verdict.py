@@ -31,6 +31,7 @@ DOUBTFUL = 16.0  # a rival that is farther by less than this is not excluded
 FAR = 4.0  # mean square in standard deviations beyond which the plan itself is refused
 EXPECTED_DB = 6.0  # a new unit that should reduce the gain so much, and does nothing, is off
 WELL = 0.5  # mean square below which a rival explains a unit of which nothing is known
+LEAST_DB = 0.005  # no model is better than that
 RARE = 15.0  # what each further wrong knob costs, for which is the likelier
 SHARE_STD = 0.25  # a wrong knob moves the gains by so much more or less than the model says
 
@@ -44,7 +45,7 @@ class Verdict:
     knob: str | None  # the control that most likely stands elsewhere
     nearest_setting_id: str
     distance_db: float  # RMS over windows, from what the planned setting should be
-    margin_db: float  # distance of the second nearest setting less distance of the nearest
+    margin_db: float | None  # distance of the second nearest setting less that of the nearest; None without rivals
     replicate_esr: float | None  # against the nearest earlier visit of the same setting
     in_doubt: tuple[str, ...] = ()  # controls that the fingerprint cannot prove yet
 
@@ -63,7 +64,7 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
     error_db = fingerprint.gains_db - yardstick.planned_db
     distance_db = _rms_db(error_db)
     distances = sorted([distance_db, *(_rms_db(fingerprint.gains_db - rival.gains_db) for rival in rivals)])
-    margin_db = distances[1] - distances[0] if rivals else math.nan
+    margin_db = distances[1] - distances[0] if rivals else None
 
     def say(
         verdict: Literal["match", "mismatch", "unknown"],
@@ -83,6 +84,7 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
         or (esr is not None and esr > REPLICATE_ESR and mean_square > 1)
         or (part.size and plan - part.min() > CLEARLY)
     )
+    refused = refused and (bool(own) or distance_db > LEAST_DB)
     nearest = _likeliest(error_db, changes, rivals, yardstick) if refused else None
     unproven = not own and (model.settings < FIRST_VISITS or not model.explains(setting.values))
     idle = compresses_nothing(fingerprint) and (not unproven or yardstick.planned_db.min() < -EXPECTED_DB)
@@ -95,30 +97,36 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
     shift_db = _static_shift_db(fingerprint, references)
     if shift_db is not None and abs(shift_db) > STATIC_DRIFT_DB:
         return say(MISMATCH, *_gain_moved(unit, setting, shift_db))
-    if refused and not own and not model.explains(setting.values):
-        told = nearest.told if nearest else f"{distance_db:.1f} dB from what was expected"
-        return say(UNKNOWN, f"{told}; but no model explains this unit, and this setting was never visited")
-    if refused and not own and model.settings < FIRST_VISITS and part.min() > WELL * len(error_db):
-        return say(UNKNOWN, f"{distance_db:.1f} dB from a usual compressor, and nothing is known of this unit yet")
-    if refused and nearest and not own and model.detents is not None:
-        guessed = [name for name in nearest.knobs if name in KNOBS and not model.detents.knows(name, setting.values)]
-        if guessed:
-            labels = ", ".join(unit.controls[name].label for name in guessed)
-            return say(UNKNOWN, f"{nearest.told}; but no visit yet proves {labels}", doubts=guessed)
-    if refused and nearest:
-        return say(MISMATCH, nearest.told, nearest)
-    if refused:
-        return say(MISMATCH, f"{distance_db:.2f} dB from the plan, and no single knob explains it")
-    if own:
+    if own and not refused:
         return say(MATCH, "as planned")
+    if refused:
+        doubt = "" if own else _why_not_sure(setting, unit, model, nearest, part.min(initial=math.inf) / len(error_db))
+        told = nearest.told if nearest else f"{distance_db:.2f} dB from the plan, and no single knob explains it"
+        return say(UNKNOWN, f"{told}; but {doubt}") if doubt else say(MISMATCH, told, nearest)
     if not model.explains(setting.values):
         return say(UNKNOWN, "nothing against the plan, but no model explains this unit, and this is the first visit")
     single = [(rival.knobs[0], far) for rival, far in zip(rivals, whole - plan, strict=True) if len(rival.knobs) == 1]
     doubts = sorted({knob for knob, far in single if far < DOUBTFUL} - set(unit.held))  # nobody moves what is held
     if not doubts:
         return say(MATCH, "as planned")
-    labels = ", ".join(unit.controls[name].label for name in doubts)
-    return say(UNKNOWN, f"nothing against the plan, but no visit yet proves {labels}", doubts=doubts)
+    told = f"nothing against the plan, but no visit yet proves {_labels(unit, doubts)}"
+    return say(UNKNOWN, told, doubts=doubts)
+
+
+def _why_not_sure(setting: Setting, unit: Unit, model: UnitModel, nearest: Rival | None, left: float) -> str:
+    """What speaks against refusing the first visit of a setting; empty if nothing does. `left` is the mean square in
+    standard deviations that the best rival leaves."""
+    if model.detents is None or not model.explains(setting.values):
+        return "no model explains this unit, and this setting was never visited"
+    if model.settings < FIRST_VISITS and left > WELL:
+        return "it is no usual compressor, and nothing is known of it yet"
+    knobs = nearest.knobs if nearest else ()
+    guessed = [name for name in knobs if name in KNOBS and not model.detents.knows(name, setting.values)]
+    return f"no visit yet proves {_labels(unit, guessed)}" if guessed else ""
+
+
+def _labels(unit: Unit, names: Sequence[str]) -> str:
+    return ", ".join(unit.controls[name].label for name in names)
 
 
 def _likeliest(error_db: Features, changes: Features, rivals: Sequence[Rival], yardstick: Yardstick) -> Rival | None:

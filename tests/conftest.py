@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,11 @@ from buscomp.tests import small_dataset
 # A loaded machine is slow, not wrong; and failing examples are printed, so no folder need remember them.
 settings.register_profile("buscomp", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("buscomp")
+
+# Two processes that fill the same cache of compiled functions at once have crashed in it; so each worker has its own,
+# and what a test starts uses that of its worker.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"buscomp-numba-{os.getuid()}-{worker}"))
 
 # Whoever starts the tests in the background makes them, and every program they start, deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -97,9 +97,8 @@ def main() -> None:
     parser.add_argument("--proven", action="store_true", help="fingerprint every setting, too")
     arguments = parser.parse_args()
     with workshop() as folder:
-        template = make_template(
-            folder / "template", SONGS, 1.0, GRID.replace("false", "true") if arguments.proven else GRID
-        )
+        grid = GRID.replace("false", "true") if arguments.proven else GRID
+        template = make_template(folder / "template", SONGS, 1.0, grid)
         capture(Path(shutil.copytree(template, folder / "warm")))  # compiled code is there for every child
         for how in arguments.how or ("step", "kill"):
             step_campaign(folder, template, how, arguments.first, arguments.every)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from buscomp.capture.calibration_visits import calibration_settings
+from buscomp.capture.visits import calibration_settings
 from buscomp.capture.fingerprint import Fingerprint, measure_fingerprint
 from buscomp.capture.fingerprint_model import fit_model
 from buscomp.capture.references import References
@@ -27,7 +27,7 @@ def at(**values: object) -> Setting:
 @pytest.fixture(scope="module")
 def calibrated():
     """Eighteen settings were visited, but not PLAN."""
-    settings = [*calibration_settings(UNIT, GRID), *GRID[7::30]]
+    settings = [*calibration_settings(UNIT, GRID, UNIT.controls), *GRID[7::30]]
     references = references_of(SPECIMEN, [setting for setting in settings if setting.setting_id != PLAN.setting_id])
     return references, fit_model(UNIT, references, RATE)
 
