@@ -267,6 +267,8 @@ class Journal:
                 ) from error
             mend = "close whatever else holds it" if "locked" in str(error) else None
             raise DatasetError(f"journal.sqlite cannot be used ({error})", mend=mend) from error
+        except OSError as error:
+            raise DatasetError(f"journal.sqlite cannot be written ({error})", mend="look at the disk") from error
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:

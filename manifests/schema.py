@@ -113,9 +113,9 @@ TAKES = _columns("""
     xruns                  | int   |         | callbacks that the driver flagged during the take
     peak_dbfs              | float | dB      | largest sample of wet, re full scale
     clipped_runs           | int   |         | flat tops at the converter's limit, 4 samples or more
-    noise_floor_dbfs       | float | dB      | RMS of the silence before the probe, at the return
+    noise_floor_dbfs       | float | dB      | RMS of the silence before the probe, without its mean and hum
     hum_dbfs               | float | dB      | mains hum in the same silence
-    dc_offset              | float |         | largest mean of a channel in the same silence, re full scale
+    dc_offset              | float |         | largest mean of a channel in the same silence, re full scale, signed
     static_gain_db         | float | dB      | gain of the below-threshold probe, send to return, staging removed
     channel_imbalance_db   | float | dB      | that gain, left minus right
     gain_reduction_mean_db | float | dB      | level lost against static_gain_db, 100 ms windows, mean

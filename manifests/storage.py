@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import DiskFullError
+from .errors import DatasetError, DiskFullError
 
 TEMPORARY_SUFFIX = ".partial"
+BROKEN_DISK = (errno.EIO, errno.EROFS)
 FAULT = "BUSCOMP_FAULT"  # `step:7` breaks the seventh durable step of a process, `kill:7` kills it there: for tests
 _steps = itertools.count(1)
 
@@ -69,7 +70,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             step("rename")
             os.replace(temporary, path)
             step("folder")
-        sync_folder(path.parent)
+            sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -91,7 +92,8 @@ def remove_folder(folder: Path) -> None:
 
 @contextmanager
 def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
-    """Turn "no space left" into `DiskFullError`. libsndfile gives no errno, so free space is asked as well."""
+    """Turn "no space left" into `DiskFullError`, and a disk that fails into `DatasetError`. libsndfile gives no errno,
+    so free space is asked as well."""
     try:
         yield
     except Exception as error:
@@ -103,6 +105,8 @@ def full_disk_named(path: Path, needed_bytes: int = 1 << 20) -> Iterator[None]:
             raise DiskFullError(
                 f"disk full while writing {path.name}", mend="free some space and run the command again"
             ) from error
+        if isinstance(error, OSError) and error.errno in BROKEN_DISK:
+            raise DatasetError(f"{path.name} cannot be written ({error})", mend="look at the disk") from error
         raise
 
 

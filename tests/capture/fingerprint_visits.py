@@ -9,13 +9,14 @@ import numpy as np
 
 import buscomp.capture
 from buscomp.capture.fingerprint import Fingerprint, measure_fingerprint
+from buscomp.capture.fingerprint_fit import Detents, understands
 from buscomp.capture.fingerprint_signal import fingerprint_signal
 from buscomp.capture.grid import load_grid
 from buscomp.capture.references import References
 from buscomp.capture.simulator import Knobs, compress
 from buscomp.capture.specimen import Specimen
 from buscomp.manifests.levels import from_db
-from buscomp.manifests.unit import Setting, load_unit
+from buscomp.manifests.unit import Position, Setting, Unit, load_unit
 
 RATE = 44_100
 ROOM = Path(buscomp.capture.__file__).parent
@@ -52,3 +53,31 @@ def references_of(specimen: Specimen, settings: Sequence[Setting]) -> References
     for seed, setting in enumerate(settings):
         references = references.with_visit(setting, visit(specimen, setting, seed=seed))
     return references
+
+
+def spanning_settings(unit: Unit, settings: Sequence[Setting], sample_rate: int = 44_100) -> list[Setting]:
+    """As few of `settings` as touch every position that any of them uses. Visit them there and back, so that each has
+    a second, independent visit.
+
+    What is printed proves no knob: makers measure attack in several ways, pots are set by eye. One visit of a detent
+    does, at any position of the other controls, because the model carries it over. Chosen greedily; among equals the
+    one with most gain reduction, where every control shows best."""
+    shown = _typical_reduction_db(unit, settings, sample_rate)
+    missing: set[tuple[str, Position]] = {item for setting in settings for item in setting.values.items()}
+    chosen: list[Setting] = []
+    while missing:
+        best = max(
+            range(len(settings)), key=lambda n: (len(missing.intersection(settings[n].values.items())), shown[n], -n)
+        )
+        chosen.append(settings[best])
+        missing -= set(settings[best].values.items())
+    return chosen
+
+
+def _typical_reduction_db(unit: Unit, settings: Sequence[Setting], sample_rate: int) -> Sequence[float]:
+    """Mean gain reduction of the fingerprint as printed; nothing is known of a unit that is no bus compressor."""
+    if not understands(unit):
+        return [0.0] * len(settings)
+    prior = Detents.prior(unit, sample_rate)
+    gains_db = prior.simulate([prior.point(setting.values) for setting in settings])
+    return [float(reduction) for reduction in -np.mean(gains_db, axis=1)]

@@ -28,7 +28,7 @@ factors:
 expect: 60
 fingerprint: false
 """
-LOADED = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # how much slower a busy machine may be
+LOADED = max(3.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # how much slower a busy machine may be
 LINE = [sys.executable, "-m", "buscomp"]
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from buscomp.capture.calibration_visits import calibration_settings
 from buscomp.capture.fingerprint import Fingerprint, measure_fingerprint
 from buscomp.capture.fingerprint_compressor import POINT
 from buscomp.capture.fingerprint_fit import Detents
@@ -16,10 +15,10 @@ from buscomp.capture.references import References
 from buscomp.capture.simulator import Knobs, compress
 from buscomp.capture.specimen import Specimen
 from buscomp.manifests.unit import Setting
-from buscomp.tests.capture.fingerprint_visits import GRID, LA_2A, RATE, UNIT, references_of, visit
+from buscomp.tests.capture.fingerprint_visits import GRID, LA_2A, RATE, UNIT, references_of, spanning_settings, visit
 
 SPECIMEN = Specimen.of_seed(7)
-CALIBRATION = calibration_settings(UNIT, GRID)
+CALIBRATION = spanning_settings(UNIT, GRID)
 NEW = next(s for s in GRID if s.setting_id not in {c.setting_id for c in CALIBRATION})
 
 
@@ -51,7 +50,7 @@ def test_calibration_of_another_unit_needs_no_model():
         for peak in (20, 40, 60)
         for mode in ("compress", "limit")
     ]
-    chosen = calibration_settings(LA_2A, settings)
+    chosen = spanning_settings(LA_2A, settings)
     assert len(chosen) == 3
     assert {s.values["mode"] for s in chosen} == {"compress", "limit"}
 

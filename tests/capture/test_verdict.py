@@ -6,14 +6,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from buscomp.capture.visits import calibration_settings
 from buscomp.capture.fingerprint import Fingerprint, measure_fingerprint
 from buscomp.capture.fingerprint_model import fit_model
 from buscomp.capture.references import References
 from buscomp.capture.specimen import Specimen
 from buscomp.capture.verdict import Verdict, judge
 from buscomp.manifests.unit import Setting
-from buscomp.tests.capture.fingerprint_visits import GRID, LA_2A, RATE, SENT, UNIT, references_of, visit
+from buscomp.tests.capture.fingerprint_visits import (
+    GRID,
+    LA_2A,
+    RATE,
+    SENT,
+    UNIT,
+    references_of,
+    spanning_settings,
+    visit,
+)
 
 SPECIMEN = replace(Specimen.of_seed(11), threshold_errors_db=(0.3,) * 11)  # between detents it is 1 dB per dB
 PLAN = UNIT.setting({"threshold_db": -24, "attack_ms": 1, "release_s": 0.4, "ratio": 4}, "grid")
@@ -27,7 +35,7 @@ def at(**values: object) -> Setting:
 @pytest.fixture(scope="module")
 def calibrated():
     """Eighteen settings were visited, but not PLAN."""
-    settings = [*calibration_settings(UNIT, GRID, UNIT.controls), *GRID[7::30]]
+    settings = [*spanning_settings(UNIT, GRID), *GRID[7::30]]
     references = references_of(SPECIMEN, [setting for setting in settings if setting.setting_id != PLAN.setting_id])
     return references, fit_model(UNIT, references, RATE)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from buscomp.manifests import storage
-from buscomp.manifests.errors import DiskFullError
+from buscomp.manifests.errors import DatasetError, DiskFullError
 from buscomp.manifests.pcm import Int32, write_flac, write_wav
 from buscomp.manifests.storage import TEMPORARY_SUFFIX, require_space, write_whole
 
@@ -99,7 +99,7 @@ def test_a_failing_fsync_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(storage, step, fails)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(DatasetError, match=r"x cannot be written .*Input/output error"):
         write_whole(tmp_path / "x", text("x"))
     assert not (tmp_path / ("x" + TEMPORARY_SUFFIX)).exists()
 
