@@ -30,7 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (`-n 2 --dist loadgroup`) the tests of a file stay together, and those of the rig, which
-    this machine has once, are one group."""
+    this machine has once, are one group. It begins first, because it plays in real time."""
+    items.sort(key=lambda item: "rig" not in item.path.parts)
     for item in items:
         group = "rig" if "rig" in item.path.parts else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
