@@ -199,7 +199,7 @@ def test_a_server_that_dies_in_a_take_costs_that_take_and_one_line_and_the_same_
     assert [take["status"] for take in takes_of(root)] == ["rejected", "accepted"]
 
 
-def test_ctrl_c_in_a_take_ends_with_130_in_seconds_and_the_same_command_goes_on(one_rig, tmp_path):
+def test_ctrl_c_twice_in_a_take_ends_with_130_in_seconds_and_the_same_command_goes_on(one_rig, tmp_path):
     root = make_folder(tmp_path / "my-dataset", 2, 2.0, ONE_SETTING)
     interrupted_at: list[float] = []
 
@@ -209,6 +209,8 @@ def test_ctrl_c_in_a_take_ends_with_130_in_seconds_and_the_same_command_goes_on(
         time.sleep(1.0)
         interrupted_at.append(time.monotonic())
         command.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        command.send_signal(signal.SIGINT)  # twice: now, not after this take
 
     with one_rig() as start:
         rig = start()
