@@ -120,8 +120,8 @@ def _run(*words: str) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
-@click.option("--train-seconds", default=60.0, show_default=True, help="How long the model may train.")
-def demo(folder: Path, train_seconds: float) -> None:
+@click.option("--train-steps", default=600, show_default=True, help="How many optimiser steps the model may train.")
+def demo(folder: Path, train_steps: int) -> None:
     """The whole way once, on FOLDER [default: demo]: songs, capture, split, training, evaluation, report.
 
     Eight original songs are rendered, played through a simulated bus compressor at a small grid of settings,
@@ -146,7 +146,7 @@ def demo(folder: Path, train_seconds: float) -> None:
         "verify",
         "annotate",
         "split --validation-songs 1",
-        f"train --model s4-4-4 --conditioning tvfilm --seconds {train_seconds:g}",
+        f"train --model s4-4-4 --conditioning tvfilm --steps {train_steps} --schedule one-cycle",
         "evaluate",
         "report",
     ):

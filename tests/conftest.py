@@ -28,6 +28,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # the workers read the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (`-n 2 --dist loadgroup`) the tests of a file stay together, and those of the rig, which
     this machine has once, are one group. It begins first, because it plays in real time."""

@@ -72,12 +72,17 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def words(line: str) -> list[str]:
+    """The words of a command without its comment. As in a shell, `#` begins one only where a word could begin."""
+    return shlex.split(re.sub(r"(^|\s)#.*", "", line))
+
+
 def run(line: str, folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
     """`line` in `folder`, as a new user with an empty home would run it; output and errors together."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": programs, "HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     return subprocess.run(
-        shlex.split(line, comments=True),
+        words(line),
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -102,10 +107,10 @@ def check_page(text: str, folder: Path, make_dataset: Callable[[Path], Dataset])
             here = folder / f"dataset-{number}"
             prepare(block.dataset, here, make_dataset)
         for command in block.commands:
-            program, *words = shlex.split(command.line, comments=True)
+            program, *arguments = words(command.line)
             assert program in PROGRAMS, f"{command.line}: a page runs {', '.join(PROGRAMS)} only; say why it is not run"
             if program == "cd":
-                here = here / words[0]
+                here = here / arguments[0]
                 continue
             done = run(command.line, here, home)
             expected = block.exit_status if command is block.commands[-1] else 0
