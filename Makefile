@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 
 # Two workers: the rig plays in real time, and the other tests compute meanwhile.
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Figures, not tests: each script prints a table, and takes minutes. One of them: python tests/benchmarks/bench_compressor.py
 bench: $(VENV)/installed

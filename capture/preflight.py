@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..manifests.dataset import Dataset
-from ..manifests.errors import UsageError
+from ..manifests.errors import DatasetError, UsageError
 from ..manifests.journal import Journal
 from ..manifests.schema import ACCEPTED
 from ..manifests.storage import require_space, write_text
@@ -112,6 +112,10 @@ def commit_plan(dataset: Dataset, journal: Journal, ready: Ready, extend: bool) 
     A resumed capture must be the same capture: a changed song, setting, unit, device, rate, staging or reference level
     is a `UsageError`. New songs and new settings are welcome with `extend`.
     """
+    if journal.fact("plan_sha256") is None and dataset.backup_path.exists():
+        raise DatasetError(
+            "journal.sqlite is lost: it is empty, and a copy of it is there", mend="type `buscomp verify --restore`"
+        )
     for name in ("unit_id", "device", "sample_rate", "send_boost_db", "return_trim_db", "settling"):
         before = journal.fact(name)
         if before not in (None, ready.facts[name]):

@@ -13,9 +13,10 @@ from .console import dataset_option, json_option, progress, tell
 @click.command()
 @dataset_option
 @click.option("--rebuild", is_flag=True, help="First write settings, takes and sessions again from the journal.")
+@click.option("--restore", is_flag=True, help="First put journal.backup.sqlite in the place of a damaged journal.")
 @click.option("--retake", is_flag=True, help="Plan every take anew whose file is missing or corrupt.")
 @json_option
-def verify(dataset_path: Path, rebuild: bool, retake: bool, as_json: bool) -> None:
+def verify(dataset_path: Path, rebuild: bool, restore: bool, retake: bool, as_json: bool) -> None:
     """Check every file against the tables: missing, corrupt, unlisted.
 
     Decodes and hashes all dry and accepted wet audio. No audio is changed or deleted. `--rebuild` writes the derived
@@ -28,6 +29,11 @@ def verify(dataset_path: Path, rebuild: bool, retake: bool, as_json: bool) -> No
     from .integrity import verify as check
 
     dataset = open_dataset(dataset_path)
+    if restore:
+        from .recovery import restore_journal
+
+        with dataset.lock():
+            restore_journal(dataset)
     if rebuild:
         with dataset.lock(), dataset.journal() as journal:
             dataset.snapshot(journal)

@@ -93,6 +93,7 @@ def _takes(dataset: Dataset, tables: dict[str, list[dict[str, Any]]], findings: 
     if not dataset.journal_path.exists():
         return tables.get("takes", [])
     with dataset.journal() as journal:
+        journal.check()
         takes = journal.takes()
     if not dataset.table_path("takes").exists():
         findings.append(Finding(MISSING, "manifests/takes.parquet", "type `buscomp verify --rebuild`"))

@@ -2,15 +2,21 @@
 
 Every planned (song, setting) is in exactly one state: planned, accepted, rejected (then a new attempt is planned)
 or superseded. A row is written only after its audio is durable. Parquet manifests are derived from here.
+
+SQLite has no checksums, so every row carries a seal, a hash of what it holds: a bit that the disk spoils is an error
+here and never a number that is read as if it were true.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +25,30 @@ from .schema import ACCEPTED, FINGERPRINTS, PLANNED, REJECTED, SESSIONS, SUPERSE
 from .storage import step
 
 Row = dict[str, Any]
+ENOUGH_BYTES = 1 << 20  # with more room than this an I/O error is the disk's own
 WAIT_S = 5.0  # for another program to let go of the journal
 SQL_TYPES = {"text": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER", "time": "TEXT", "texts": "TEXT"}
 
 
 KEYS = {"takes": "take_id", "sessions": "session_id", "fingerprints": "fingerprint_id"}
 COLUMNS = {"takes": TAKES, "sessions": SESSIONS, "fingerprints": FINGERPRINTS}
+NAMES = {"facts": ("name", "value")} | {table: tuple(c.name for c in columns) for table, columns in COLUMNS.items()}
+TABLE_OF = {columns: table for table, columns in COLUMNS.items()}
+RESTORE = "type `buscomp verify --restore`"
 
 
 class Journal:
     """Open journal of one dataset. Use it as a context manager; the dataset's lock allows one writer."""
 
     def __init__(self, path: Path):
+        self._path = path
         with self._errors_named():
             self._db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
             try:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+                self._widen("facts", {"seal": "TEXT"})
                 for table in COLUMNS:
                     self._create(table)
                 for index in (
@@ -44,6 +56,11 @@ class Journal:
                     "INDEX IF NOT EXISTS takes_by_status ON takes (status, setting_id, sequence)",
                 ):
                     self._db.execute(f"CREATE {index}")
+                for table, names in NAMES.items():
+                    self._db.create_function(f"seal_{table}", len(names), partial(seal_of, names), deterministic=True)
+                    self._db.execute(
+                        f"CREATE INDEX IF NOT EXISTS unsealed_{table} ON {table} (seal) WHERE seal IS NULL"
+                    )
             except BaseException:
                 self._db.close()
                 raise
@@ -58,13 +75,18 @@ class Journal:
 
     def fact(self, name: str) -> str | None:
         """The value kept under `name`, or None."""
-        found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if found is None else str(found[0])
+        with self._errors_named():
+            found = self._db.execute("SELECT name, value, seal FROM facts WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            return None
+        _, value, seal = found
+        self._check_seal("facts", found[:2], seal)
+        return str(value)
 
     def keep_fact(self, name: str, value: str) -> None:
         """Keep `value` under `name`, replacing an older one."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+            self._db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
     # plan
 
@@ -80,7 +102,7 @@ class Journal:
                 row |= {"take_id": take_id_of(place, 1), "attempt": 1, "sequence": place, "status": PLANNED}
                 self._insert("takes", TAKES, row)
             for name, value in facts.items():
-                self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+                self._db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
         return len(new)
 
     def planned(self, setting_id: str | None = None) -> list[Row]:
@@ -162,7 +184,8 @@ class Journal:
         values = _to_sql(TAKES, {**measured, "status": after})
         assignments = ", ".join(f"{name} = ?" for name in values)
         changed = self._db.execute(
-            f"UPDATE takes SET {assignments} WHERE take_id = ? AND status = ?", (*values.values(), take_id, before)
+            f"UPDATE takes SET seal = NULL, {assignments} WHERE take_id = ? AND status = ?",
+            (*values.values(), take_id, before),
         ).rowcount
         if changed != 1:
             raise DatasetError(f"take {take_id} is not {before}, so it cannot become {after}")
@@ -178,7 +201,8 @@ class Journal:
         """Somebody accepts a probe against its verdict, by name."""
         with self._transaction():
             self._db.execute(
-                "UPDATE fingerprints SET override_reason = ? WHERE fingerprint_id = ?", (because, fingerprint_id)
+                "UPDATE fingerprints SET seal = NULL, override_reason = ? WHERE fingerprint_id = ?",
+                (because, fingerprint_id),
             )
 
     def next_fingerprint_id(self) -> str:
@@ -202,7 +226,7 @@ class Journal:
         """Note when a run ended. A run without an end crashed."""
         with self._transaction():
             self._db.execute(
-                "UPDATE sessions SET ended_at = ? WHERE session_id = ?", (ended_at.isoformat(), session_id)
+                "UPDATE sessions SET seal = NULL, ended_at = ? WHERE session_id = ?", (ended_at.isoformat(), session_id)
             )
 
     def sessions(self) -> list[Row]:
@@ -218,6 +242,18 @@ class Journal:
             finally:
                 copy.close()
 
+    def check(self) -> None:
+        """Read everything; `DatasetError` when the disk has spoilt any of it."""
+        with self._errors_named():
+            (first, *_) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+            if first != "ok":
+                raise DatasetError(f"journal.sqlite is damaged ({first})", mend=RESTORE)
+            for (name,) in self._db.execute("SELECT name FROM facts").fetchall():
+                self.fact(name)
+            for table, columns in COLUMNS.items():
+                for _ in self._rows(f"SELECT * FROM {table}", columns):
+                    pass
+
     # below: how it is done
 
     def _create(self, table: str) -> None:
@@ -226,10 +262,13 @@ class Journal:
             f"{c.name} {SQL_TYPES[c.type]}{' PRIMARY KEY' if c.name == KEYS[table] else ''}" for c in COLUMNS[table]
         ]
         self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(described)})")
+        self._widen(table, {c.name: SQL_TYPES[c.type] for c in COLUMNS[table]} | {"seal": "TEXT"})
+
+    def _widen(self, table: str, columns: Mapping[str, str]) -> None:
         known = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
-        for column in COLUMNS[table]:
-            if column.name not in known:
-                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column.name} {SQL_TYPES[column.type]}")
+        for name, kind in columns.items():
+            if name not in known:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     def _insert(self, table: str, columns: tuple[Column, ...], row: Mapping[str, Any]) -> None:
         values = _to_sql(columns, row)
@@ -241,7 +280,16 @@ class Journal:
             cursor = self._db.execute(query, arguments)
             names = [description[0] for description in cursor.description]
             for values in cursor:
-                yield _from_sql(columns, dict(zip(names, values, strict=True)))
+                row = dict(zip(names, values, strict=True))
+                sealed = [row[column.name] for column in columns]
+                self._check_seal(TABLE_OF[columns], sealed, row.pop("seal"))
+                yield _from_sql(columns, row)
+
+    @staticmethod
+    def _check_seal(table: str, values: Sequence[object], seal: str | None) -> None:
+        if seal not in (None, seal_of(NAMES[table], *values)):
+            what = f"{values[0]} in {table} is not as it was written"
+            raise DatasetError(f"journal.sqlite is damaged ({what})", mend=RESTORE)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -249,6 +297,9 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                for table, names in NAMES.items():
+                    seal = f"seal_{table}({', '.join(names)})"
+                    self._db.execute(f"UPDATE {table} SET seal = {seal} WHERE seal IS NULL")
                 step("journal")
                 self._db.execute("COMMIT")
             except BaseException:
@@ -260,21 +311,27 @@ class Journal:
     def _errors_named(self) -> Iterator[None]:
         try:
             yield
+        except OSError as error:
+            raise DatasetError(f"journal.sqlite cannot be written ({error})", mend="look at the disk") from error
         except sqlite3.OperationalError as error:
+            if "disk I/O" in str(error) and shutil.disk_usage(self._path.parent).free > ENOUGH_BYTES:
+                raise DatasetError(f"journal.sqlite cannot be written ({error})", mend="look at the disk") from error
             if "full" in str(error) or "disk I/O" in str(error):
                 raise DiskFullError(
                     "disk full while writing the journal", mend="free some space and run it again"
                 ) from error
             mend = "close whatever else holds it" if "locked" in str(error) else None
             raise DatasetError(f"journal.sqlite cannot be used ({error})", mend=mend) from error
-        except OSError as error:
-            raise DatasetError(f"journal.sqlite cannot be written ({error})", mend="look at the disk") from error
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.DatabaseError as error:
-            raise DatasetError(
-                f"journal.sqlite is damaged ({error})", mend="put journal.backup.sqlite in its place"
-            ) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise DatasetError(f"journal.sqlite is damaged ({error})", mend=RESTORE) from error
+
+
+def seal_of(names: Sequence[str], *values: object) -> str:
+    """Hash of a row as SQLite holds it. Nulls count for nothing, so that a column may be added later."""
+    held = [pair for pair in zip(names, values, strict=True) if pair[1] is not None]
+    return hashlib.blake2b(repr(held).encode(), digest_size=8).hexdigest()
 
 
 def take_id_of(sequence: int, attempt: int) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from buscomp.manifests.dataset import Dataset
 from buscomp.tests import small_dataset
@@ -28,14 +30,22 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # the workers read the groups in the same hook
+class ByFile(LoadScopeScheduling):
+    """With several workers (`-n 2 --dist loadfile`) the tests of a file stay together, and those of the rig, which this
+    machine has once, too: they are one group."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/rig" if nodeid.startswith("tests/rig/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (`-n 2 --dist loadgroup`) the tests of a file stay together, and those of the rig, which
-    this machine has once, are one group. It begins first, because it plays in real time."""
-    items.sort(key=lambda item: "rig" not in item.path.parts)
-    for item in items:
-        group = "rig" if "rig" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The rig begins, because it plays in real time, and the longest test beside it."""
+    items.sort(key=lambda item: ("rig" not in item.path.parts, item.path.name != "test_demo.py"))
 
 
 @pytest.fixture(name="make_dataset")

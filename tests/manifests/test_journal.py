@@ -213,11 +213,29 @@ def test_a_second_writer_waits_for_the_first_and_a_reader_waits_for_nobody(path:
         journal.plan(plan(), {})
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        other.execute("UPDATE takes SET xruns = 7")
+        other.execute("UPDATE takes SET xruns = 7, seal = NULL")
         assert journal.takes()[0]["xruns"] is None
         other.execute("COMMIT")
         other.close()
         assert journal.takes()[0]["xruns"] == 7
+
+
+def test_a_number_that_the_disk_has_spoilt_is_an_error_that_names_the_take(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.plan(plan(), {"plan_sha256": "abc"})
+        journal.accept("t000000-1", {"peak_dbfs": -3.5, "wet_path": "wet/a.flac"})
+        journal.check()
+        for table, change, told in (
+            ("takes", "peak_dbfs = -3.25 WHERE take_id = 't000000-1'", "t000000-1 in takes"),
+            ("facts", "value = 'abd' WHERE name = 'plan_sha256'", "plan_sha256 in facts"),
+        ):
+            other = sqlite3.connect(path, isolation_level=None)
+            other.execute(f"UPDATE {table} SET {change}")
+            with pytest.raises(DatasetError, match=f"damaged .{told} is not as it was written.*verify --restore"):
+                journal.check()
+            other.execute(f"UPDATE {table} SET seal = NULL")
+            other.close()
+            journal.check()
 
 
 def test_a_journal_that_another_program_holds_is_one_line_after_the_wait(path: Path, monkeypatch) -> None:
