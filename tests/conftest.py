@@ -30,7 +30,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class ByFile(LoadScopeScheduling):
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """With several workers (`-n 2 --dist loadfile`) the tests of a file stay together, and those of the rig, which this
     machine has once, too: they are one group."""
 
