@@ -112,13 +112,17 @@ class Detents:
         parameters = [parameter for parameter, _ in self._active(values)]
         return self.covariance[np.ix_(parameters, parameters)]
 
+    def std(self, knob: str, values: Values) -> float:
+        """Standard deviation of what this knob does where it stands; 0 at AUTO."""
+        places = self.places(values)
+        if POINT.index(knob) not in places:
+            return 0.0
+        at = places.index(POINT.index(knob))
+        return math.sqrt(self.spread(values)[at, at])
+
     def knows(self, knob: str, values: Values) -> bool:
         """Whether it is known well enough what this knob does where it stands."""
-        places = self.places(values)
-        if POINT.index(knob) not in places:  # AUTO
-            return True
-        at = places.index(POINT.index(knob))
-        return math.sqrt(self.spread(values)[at, at]) < KNOBS[knob].known
+        return self.std(knob, values) < KNOBS[knob].known
 
     def simulate(self, points: Sequence[Array]) -> Array:
         """(points, windows): gains in dB."""

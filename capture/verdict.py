@@ -31,7 +31,7 @@ DOUBTFUL = 16.0  # a rival that is farther by less than this is not excluded
 FAR = 4.0  # mean square in standard deviations beyond which the plan itself is refused
 EXPECTED_DB = 6.0  # a new unit that should reduce the gain so much, and does nothing, is off
 WELL = 0.5  # mean square below which a rival explains a unit of which nothing is known
-LEAST_DB = 0.005  # no model is better than that
+LEAST_DB = 0.03  # so near, a first visit is as planned: no model is better, and no compressor differs audibly
 RARE = 15.0  # what each further wrong knob costs, for which is the likelier
 SHARE_STD = 0.25  # a wrong knob moves the gains by so much more or less than the model says
 
@@ -121,7 +121,8 @@ def _why_not_sure(setting: Setting, unit: Unit, model: UnitModel, nearest: Rival
     if model.settings < FIRST_VISITS and left > WELL:
         return "it is no usual compressor, and nothing is known of it yet"
     knobs = nearest.knobs if nearest else ()
-    guessed = [name for name in knobs if name in KNOBS and not model.detents.knows(name, setting.values)]
+    tolerable = nearest is not None and nearest.tolerable
+    guessed = [name for name in knobs if name in KNOBS and (tolerable or not model.detents.knows(name, setting.values))]
     return f"no visit yet proves {_labels(unit, guessed)}" if guessed else ""
 
 

@@ -42,6 +42,7 @@ from buscomp.manifests.unit import AUTO, Position, Setting, Unit, load_unit
 RATE = 44_100
 NOISE_DBFS = -95.0
 SPECIMENS, RIGHT = 3, 5  # right visits per wrong one of each kind
+FIRST = 40  # settings of a new unit
 ROOM = Path(buscomp.capture.__file__).parent
 SENT = fingerprint_signal(RATE)
 Values = Mapping[str, Position]
@@ -208,6 +209,18 @@ def main() -> None:
         bench(kind, unit, settings, chosen.trials, chosen.visited, chosen.verbose)
 
 
+def from_the_first(built: Built, settings: list[Setting], unit: Unit, tally: Tally) -> None:
+    """Right settings only, from the very first visit of a unit on: what a capture meets."""
+    references = References(unit.unit_id)
+    model = fit_model(unit, references, RATE)
+    for index in built.random.permutation(len(settings))[:FIRST]:
+        fingerprint = built.visit(settings[index].values)
+        verdict = judge(fingerprint, settings[index], unit, references, model)
+        tally.add("right", settings[index], verdict, verdict.verdict == "mismatch")
+        references = references.with_visit(settings[index], fingerprint)
+        model = fit_model(unit, references, RATE, model)
+
+
 def bench(kind: str, unit: Unit, settings: list[Setting], trials: int, visited: int, verbose: bool) -> None:
     """Tables for one kind of unit, three specimens of it."""
     usable = [s for s in settings if kind != "pedalboard" or s.values["release_s"] != AUTO]
@@ -248,7 +261,10 @@ def bench(kind: str, unit: Unit, settings: list[Setting], trials: int, visited: 
                     verdict = judge(fingerprint, setting, unit, known, fit)
                     judging.append(time.process_time() - began)
                     tally.add(cell, setting, verdict, verbose and tally is not nominal)
-    for tally in (with_own, fitted, nominal):
+    first = Tally(f"{kind}: the first {FIRST} settings of {SPECIMENS} new units, each visited once")
+    for seed in range(SPECIMENS, 2 * SPECIMENS):
+        from_the_first(Built(kind, unit, seed), usable, unit, first)
+    for tally in (with_own, fitted, nominal, first):
         tally.show()
     print(f"judging: median {np.median(judging):.2f} s, longest {max(judging):.2f} s of CPU\n", flush=True)
 
