@@ -97,7 +97,7 @@ def capture(
             tolerated=tuple(accepted_by_name),
         )
         reopen = partial(open_again, interface, profile, ready)
-        stream = Stream(interface, reopen, profile.wiring, staging, profile.device_wait_s, control, daemon)
+        stream = Stream(interface, reopen, profile.wiring, staging, profile.device_wait_s, control, daemon, report)
         rack = rack_of(profile, ready.units, panels, load_calibration(dataset, device_name))
         session = Session(
             dataset=dataset,

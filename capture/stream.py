@@ -35,6 +35,7 @@ class Stream:
     device_wait_s: float  # how long a device that died is waited for
     control: Control
     daemon: Daemon
+    report: Callable[[str], None]
 
     def playlist(self) -> Playlist:
         """An empty one on this stream."""
@@ -58,11 +59,13 @@ class Stream:
                 self.interface.play(self.send_of(play))
                 return play, self.interface.record()
             except DeviceError as error:
+                self.report(str(error))
                 self.open_again(error)
 
     def open_again(self, error: BuscompError) -> None:
         """Give the device back and wait until it can be opened again. `DeviceError` when it does not come back."""
         self.interface.close()
+        self.report(f"Waiting for the device, {self.device_wait_s:g} s at most")
         last_try = time.monotonic() + self.device_wait_s
         with self.daemon.waiting("waiting for the device", str(error)):
             while True:
@@ -72,7 +75,9 @@ class Stream:
                     return
                 except BuscompError as still:  # a device that is gone from the list was typed rightly
                     if time.monotonic() >= last_try:
-                        raise DeviceError(str(still)) from still
+                        raise DeviceError(
+                            f"the device did not come back within {self.device_wait_s:g} s: {still}"
+                        ) from still
                 time.sleep(RETRY_S)
                 if self.control.wanted() == STOP:
                     raise Stopped

@@ -26,8 +26,9 @@ settings.load_profile("buscomp")
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"buscomp-numba-{os.getuid()}-{worker}"))
 
-# Whoever starts the tests in the background makes them, and every program they start, deaf to Ctrl-C.
+# Whoever starts the tests in the background makes them, and every program they start, deaf to Ctrl-C, or to hang-ups.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -176,6 +176,7 @@ def test_the_dataset_goes_on_through_verify_split_train_and_evaluate(captured: C
 
 def test_a_server_that_dies_in_a_take_costs_that_take_and_one_line_and_the_same_command_goes_on(one_rig, tmp_path):
     root = make_folder(tmp_path / "my-dataset", 1, 2.0, ONE_SETTING)
+    (root / "fireface.yaml").write_text("kind: portaudio\nmatch: fireface\ndevice_wait_s: 3\n")
     with one_rig() as start:
         rig = start()
         threads: list[threading.Timer] = []
@@ -187,7 +188,9 @@ def test_a_server_that_dies_in_a_take_costs_that_take_and_one_line_and_the_same_
         broken = operate(rig, root, kill_the_server_in_the_take)
         threads[0].join()
     assert broken.exit_status != 0
-    assert "stopped answering" in broken.output
+    assert "stopped answering" in broken.output or "its server or its device is gone" in broken.output
+    assert "Waiting for the device, 3 s at most" in broken.output
+    assert "did not come back within 3 s" in broken.output
     assert "Traceback" not in broken.output
     assert [(take["status"], take["reasons"]) for take in takes_of(root)] == [
         ("rejected", ["device_lost"]),
