@@ -17,7 +17,7 @@ from .yardstick import Yardstick
 
 POT_DB = 0.25  # so near its place a pot is at its place
 DETENT_DB = 1.0  # so near another detent it is at that detent; what is printed is no truer
-TOLERABLE = 2.0  # standard deviations of what stands behind a detent that was never visited
+TOLERABLE, TOLERABLE_DB = 2.0, 0.03  # standard deviations of what stands behind a detent; RMS of the gains
 POT_ITERATIONS, POT_STEP_DB = 4, 2.0
 LOW_LOSSES_DB = (0.0, 0.5, 1.3, 2.6, 4.0, 5.5, 7.5, 10.0, 13.0, 17.0, 22.0)  # a filter's at 50 Hz, of any order
 
@@ -31,7 +31,7 @@ class Rival:
     setting_id: str
     gains_db: Features
     variance: Features  # dB^2, of what the model cannot explain
-    tolerable: bool = False  # what is printed may be wrong by as much
+    tolerable: bool = False  # at a first visit: the scale, or the model, may be wrong by as much
 
 
 def rivals_of(
@@ -106,8 +106,10 @@ def _pot(
     if nearest != setting.values[name] and abs(float(nearest) - planned - shift) < DETENT_DB:
         there = {**setting.values, name: nearest}
         told = f"looks like {_words(unit, name, nearest)}, plan says {shown(setting.values[name])}"
-    gains_db = yardstick.planned_db + detents.simulate([here + shift * along])[0] - at_plan
-    tolerable = abs(shift) < TOLERABLE * detents.std(name, setting.values)
+    change_db = detents.simulate([here + shift * along])[0] - at_plan
+    gains_db = yardstick.planned_db + change_db
+    slight = float(np.sqrt(np.mean(change_db**2))) < TOLERABLE_DB
+    tolerable = slight or abs(shift) < TOLERABLE * detents.std(name, setting.values)
     yield Rival(told, (name,), unit.setting_id(there), gains_db, np.zeros_like(gains_db), tolerable)
 
 

@@ -31,7 +31,7 @@ DOUBTFUL = 16.0  # a rival that is farther by less than this is not excluded
 FAR = 4.0  # mean square in standard deviations beyond which the plan itself is refused
 EXPECTED_DB = 6.0  # a new unit that should reduce the gain so much, and does nothing, is off
 WELL = 0.5  # mean square below which a rival explains a unit of which nothing is known
-LEAST_DB = 0.03  # so near, a first visit is as planned: no model is better, and no compressor differs audibly
+LEAST_DB = 0.005  # no model is better than that
 RARE = 15.0  # what each further wrong knob costs, for which is the likelier
 SHARE_STD = 0.25  # a wrong knob moves the gains by so much more or less than the model says
 
