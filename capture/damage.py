@@ -41,7 +41,9 @@ FLAGGED_LIMIT = 0.8  # of the blind limit: near a flag suspicion comes first
 CLIPPED = 0.999  # a return at full scale repeats one code, and has a reason of its own
 NEAR_FRAMES, NO_CHANCE = 64, 8.0  # for a local gain; re the RMS of the noise
 MOVE = 0.02  # of the amplitude, from one frame to the next: below it, dry hardly moves
-LOOK_BACK_FRAMES = 8192  # for what a spoiled block may repeat
+LOOK_BACK_FRAMES = 8192  # for what a spoiled block may repeat,
+SHORT_LAG = 64  # or this, where fewer frames prove it:
+LIKELY = 1e-5  # chance of one such run at a place that the local fit finds spoiled
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def damage(
 
     noise_rms = max(detail_noise_rms(channel) for channel in silence.T)
     exact = exact_runs(sent, returned, silence, block_size)
-    exact = _joined([*exact, *((n, n + 1, "repeated") for n in held_frames(sent, returned, fraction, silence))])
+    for n in held_frames(sent, returned, fraction, silence):
+        exact.append((n, n + 1, "repeated") if returned[n].any() else (n - 1, n + 1, "zeroed"))
+    exact = _joined(exact)
     found = list(exact)
     for start, end in spoiled:
         if not any(start < other_end + BLOCK and other < end + BLOCK for other, other_end, _ in exact):
@@ -153,11 +157,11 @@ def _zero_chance(noise_rms: float) -> float:
     return 1 / (math.sqrt(2 * math.pi) * steps) if steps > LEAST_NOISE_STEPS else 1.0
 
 
-def _run_needed(chance: float, tries: int) -> int:
-    """So many in a row that each happens by `chance`, and healthy takes hold none."""
+def _run_needed(chance: float, tries: float, allowed: float = SURE / TAKE_FRAMES) -> int:
+    """So many in a row that each happens by `chance`, and in `tries` there is one by a chance of `allowed`."""
     if chance == 1:
         return SURELY_FRAMES
-    return min(SURELY_FRAMES, max(2, math.ceil(math.log(SURE / (TAKE_FRAMES * tries)) / math.log(chance))))
+    return min(SURELY_FRAMES, max(2, math.ceil(math.log(allowed / tries) / math.log(chance))))
 
 
 def _reach(flag: int, block_size: int) -> tuple[int, int]:
@@ -189,14 +193,14 @@ def _named(sent: Float32, returned: Float32, noise_rms: float, start: int, end: 
         if len(held):
             return start + int(held[0]), start + int(held[-1]) + 1, "repeated"
     chance = _zero_chance(noise_rms) ** returned.shape[1]
-    needed = _run_needed(chance, 1)
-    for first in range(start, end - needed + 1):
+    needed, of_near = _run_needed(chance, 1), _run_needed(chance, SHORT_LAG * (end - start), LIKELY)
+    for first in range(start, end - of_near + 1):
         before = returned[max(0, first - LOOK_BACK_FRAMES) : first]
         for match in np.flatnonzero((before == returned[first]).all(axis=1)):
             lag = len(before) - int(match)
             equal = (returned[first:end] == returned[first - lag : end - lag]).all(axis=1)
             length = len(equal) if equal.all() else int(equal.argmin())
-            if length >= needed:
+            if length >= (of_near if lag <= SHORT_LAG else needed):
                 return first, first + length, "repeated"
     return start, end, "spoiled"
 

@@ -30,6 +30,7 @@ from .windows import WINDOW_S, Float64, Windows, gain_reduction_db, windows_of
 PROVEN_SAMPLES = 0.05  # latency after re before: below it no sample was lost or added
 SILENT_DBFS, SILENT_OVER_NOISE_DB = -90.0, 6.0
 NAMED_DAMAGES = 3
+SAME_DAMAGE_S = 0.005
 SPOILED_FRAMES = 24  # no driver spoils less; shorter finds must be the ends of a hole
 KINDS = {"zeroed": Reason.ZEROED_BLOCK, "repeated": Reason.REPEATED_BLOCK, "spoiled": Reason.SPOILED_BLOCK}
 DOES = {"zeroed": "are zero", "repeated": "repeat earlier ones", "spoiled": "do not follow dry"}
@@ -198,7 +199,7 @@ class SongCheck:
         if self.loopback is not None and head is not None:
             looped = self.loopback[:, None]
             shift = round(head.samples)
-            found += damage(
+            through_loop = damage(
                 np.ascontiguousarray(self.dry[:, :1]),
                 self._cut(looped, self.layout.song_start + shift),
                 head.samples - shift,
@@ -208,6 +209,12 @@ class SongCheck:
                 flags=flags,
                 block_size=block_size,
             )
+            named = [one.at_s for one in found]  # by what the unit returned, with two channels to tell it by
+            found += [
+                one
+                for one in through_loop
+                if one.kind != "spoiled" or all(abs(one.at_s - at_s) > SAME_DAMAGE_S for at_s in named)
+            ]
         for kind, reason in KINDS.items():
             those = [one for one in found if one.kind == kind]
             if clipped and kind != "zeroed":  # flat tops repeat themselves and follow nothing

@@ -130,16 +130,16 @@ class Draw:
 def spoiled(cell: Cell, trial: int) -> Examined:
     """Trial number `trial` of a cell, examined."""
     draw = Draw.of(CELLS.index(cell), trial)
-    expected, before, peak_db = draw.expected, None, 0.0
+    expected, peak_db = draw.expected, 0.0
     name = cell.fault.partition(":")[0]
+    before = song(trial % SONGS + 100, SONG_S) if name == "stale" else None
     if FAULTS[name].place is Place.UNIT if name in FAULTS else False:
         reduction_db, retry = 0.0, 0
-        while reduction_db < LEAST_REDUCTION_DB and name != "stale":
+        while reduction_db < LEAST_REDUCTION_DB:
             retry += 1
             draw = Draw.of(CELLS.index(cell), trial, retry)
             reduction_db = float(draw.take().examine().measured["gain_reduction_mean_db"])
         expected = replace(draw.expected, gain_reduction_db=reduction_db)
-        before = song(trial % SONGS + 100, SONG_S) if name == "stale" else None
     if name == "clip":
         clean = draw.take()
         begin = clean.layout.song_start
