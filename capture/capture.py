@@ -67,6 +67,7 @@ def capture(
             with dataset.journal() as journal:
                 commit_plan(dataset, journal, ready, extend)
                 if journal.next_planned() is None:
+                    Attempts(dataset, journal).clear_unfinished()  # of a session that was killed at its very end
                     dataset.snapshot(journal)
                     return True
 

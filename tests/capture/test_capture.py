@@ -120,6 +120,15 @@ def test_a_second_capture_finds_everything_there_and_changes_no_file(root: Path)
     assert len(Dataset(root).rows("sessions")) == 1
 
 
+def test_what_a_kill_in_the_very_last_fingerprint_left_is_cleared_by_the_same_command(root: Path):
+    run(root, *CAPTURE)
+    half = root / "fingerprints" / "f000009.flac.partial"
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half")
+    assert run(root, *CAPTURE).exit_code == 0
+    assert not half.exists()
+
+
 def test_after_ctrl_c_in_the_fourth_take_the_same_command_makes_the_other_five_and_repeats_nothing(root: Path, spoil):
     spoil({3: KeyboardInterrupt()})
     stopped = run(root, *CAPTURE)
