@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import keyword
 import os
 import shlex
 import time
@@ -32,13 +33,17 @@ VERBS = {
     "calibrate": ("capture", "Measure latency, levels, noise and frequency response of the rack."),
     "verify": ("manifests", "Check every file against the tables."),
     "annotate": ("annotation", "Key and tempo of every song."),
+    "import": ("curation", "A dataset that others published -> a dataset here."),
     "split": ("curation", "Which songs and settings are for training, which for testing."),
+    "subset": ("curation", "So many hours of so many training songs, as windows."),
     "models": ("trainer", "The models that can be trained, with their parameter counts."),
     "train": ("trainer", "Train a reference model on the train split."),
     "evaluate": ("trainer", "Compare a trained model and trivial baselines with the unit."),
     "report": ("curation", "One HTML page about the dataset, with figures."),
+    "export": ("curation", "Hugging Face, WebDataset, Croissant, JAMS or BagIt, with data card and citation."),
 }
 EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report", "rtmidi": "midi"}
+EXTRA_OF |= dict.fromkeys(("mlcroissant", "jams", "bagit"), "export") | {"distributed": "cluster"}
 
 
 class _OneLine(click.ClickException):
@@ -61,7 +66,8 @@ class Verbs(click.Group):
         room, _ = VERBS[cmd_name]
         if room == "cli":
             return demo
-        command: click.Command = getattr(importlib.import_module(f".{room}.commands", __package__), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name  # import
+        command: click.Command = getattr(importlib.import_module(f".{room}.commands", __package__), name)
         return _cataloging_first(command) if cmd_name == "capture" else command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,7 +6,6 @@ first and is moved into place in the end, so that a full disk or Ctrl-C leaves t
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -17,17 +16,18 @@ from typing import Any
 
 from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError, UsageError
-from ..manifests.pcm import pcm_sha256, read_pcm, write_flac
-from ..manifests.schema import ACCEPTED, column_names
+from ..manifests.pcm import pcm_sha256, read_pcm
+from ..manifests.schema import ACCEPTED
 from ..manifests.storage import full_disk_named, sync_folder
 from ..manifests.tables import read_made_with, write_table
-from .decode import SongRefusedError, decode_in_child
-from .normalise import MODES, MONO_RULES, SAMPLE_RATE, headroom_note, make_dry
+from .duplicates import alike, chromaprint_is_there
+from .normalise import MODES, MONO_RULES, headroom_note
+from .song_columns import MEASURES
 from .song_folder import described_by, read_songs_csv, song_files, text_of
+from .song_row import QUARANTINED, Job, Row, song_row
 
-QUARANTINED = "quarantined"
 TARGETS_DB = (-60.0, 0.0)
-Row = dict[str, Any]
+QUARANTINE, GROUP = DUPLICATE_RULES = ("quarantine", "group")
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,6 @@ class Catalogued:
         return [row for row in self.songs if row["status"] == QUARANTINED]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One file and what it is to become."""
-
-    song_id: str
-    source: Path
-    old: Row | None  # its row in the last catalog, when that was made with the same options
-    old_dry: Path | None
-    new_dry: Path
-    normalise: str
-    target_db: float
-    mono: str
-
-
 def catalog(
     dataset: Dataset,
     folder: Path | None = None,
@@ -64,23 +50,27 @@ def catalog(
     normalise: str = "peak",
     target_db: float = -12.0,
     mono: str = "refuse",
+    duplicates: str = QUARANTINE,
     jobs: int | None = None,
     executor: Executor | None = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Catalogued:
     """Make `songs.parquet` and `dry/*.flac` describe `folder` [default: the dataset's `songs`].
 
-    Songs whose file, options and dry audio are unchanged are kept as they are. Files are worked on in `executor`
+    Songs whose file, options and dry audio are unchanged are kept as they are. Of songs that sound the same all but one
+    are quarantined, or, if `duplicates` is group, kept and named in `duplicate_of`. Files are worked on in `executor`
     (by default `jobs` threads; each decodes in a limited child process). `UsageError` for an empty folder, two
     files that fold to one id, or a malformed songs.csv; `DatasetError` when no file is usable, or when a song with
     takes would change or vanish; `DiskFullError` for a full disk. After an error the dataset is as it was.
     """
     lowest, highest = TARGETS_DB
-    if normalise not in MODES or mono not in MONO_RULES or not lowest <= target_db <= highest:
+    known = normalise in MODES and mono in MONO_RULES and duplicates in DUPLICATE_RULES
+    if not known or not lowest <= target_db <= highest:
         raise UsageError(
             "no such normalisation",
-            got=f"{normalise} at {target_db:g} dB, mono {mono}",
-            allowed=f"{', '.join(MODES)}; {lowest:g} to {highest:g} dB; mono {', '.join(MONO_RULES)}",
+            got=f"{normalise} at {target_db:g} dB, mono {mono}, duplicates {duplicates}",
+            allowed=f"{', '.join(MODES)}; {lowest:g} to {highest:g} dB; mono {', '.join(MONO_RULES)}; "
+            f"duplicates {', '.join(DUPLICATE_RULES)}",
         )
     folder = folder or dataset.songs_folder
     sources, notes = song_files(folder)
@@ -90,15 +80,18 @@ def catalog(
     staging = dataset.root / ".catalog"
     with dataset.lock(), full_disk_named(staging):
         old_rows, old_options = _last_catalog(dataset)
+        measured_again = old_options.pop("measures", 1) != MEASURES
+        planned = _planned(dataset)
         shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
         staging.mkdir()
         try:
             work = [
-                _Job(
+                Job(
                     song_id,
                     folder / name,
                     old := old_rows.get(song_id) if options == old_options else None,
                     dataset.file(old["dry_path"]) if old and old["dry_path"] else None,
+                    measured_again,
                     staging / f"{song_id}.flac",
                     **options,
                 )
@@ -110,25 +103,27 @@ def catalog(
                 for (row, _), name in zip(results, sources.values(), strict=True)
             ]
             kept = {row["song_id"] for row, was_kept in results if was_kept}
-            _quarantine_duplicates(rows, kept)
+            notes += _mark_duplicates(rows, kept, planned, duplicates)
             _require_usable(folder, rows)
-            _require_planned_songs_unchanged(dataset, old_rows, rows)
-            write_table(staging / "songs.parquet", "songs", rows, made_with=options)
+            _require_planned_songs_unchanged(dataset, planned, old_rows, rows)
+            write_table(staging / "songs.parquet", "songs", rows, made_with=options | {"measures": MEASURES})
             _move_into_place(dataset, staging, old_rows, rows)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     for row in rows:
         if row["status"] == ACCEPTED and (note := headroom_note(row)):
             notes.append(f"{row['song_id']}: {note}")
+    if len(rows) > 1 and not chromaprint_is_there():
+        notes.append("songs were not compared by ear: pip install pyacoustid, and the Chromaprint library or fpcalc")
     return Catalogued(rows, len(kept), notes)
 
 
 def _in_parallel(
-    executor: Executor | None, jobs: int, work: list[_Job], progress: Callable[[Iterable[Any]], Iterable[Any]]
+    executor: Executor | None, jobs: int, work: list[Job], progress: Callable[[Iterable[Any]], Iterable[Any]]
 ) -> list[tuple[Row, bool]]:
-    """The results of `_one_song`, in order. On an error nothing is running any more when it is raised."""
+    """The results of `song_row`, in order. On an error nothing is running any more when it is raised."""
     own = ThreadPoolExecutor(jobs) if executor is None else None
-    futures = [(executor or own).submit(_one_song, job) for job in work]  # type: ignore[union-attr]
+    futures = [(executor or own).submit(song_row, job) for job in work]  # type: ignore[union-attr]
     try:
         return [future.result() for future in progress(futures)]
     finally:
@@ -137,35 +132,6 @@ def _in_parallel(
         wait(futures)
         if own is not None:
             own.shutdown()
-
-
-def _one_song(job: _Job) -> tuple[Row, bool]:
-    """The row of one file, and whether it was kept from the last catalog. Writes `job.new_dry` if it is accepted."""
-    row: Row = dict.fromkeys(column_names("songs")) | {"song_id": job.song_id, "status": QUARANTINED, "reasons": []}
-    try:
-        with job.source.open("rb") as file:
-            row["source_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return {**row, "reasons": [f"unreadable: {error.strerror}"]}, False
-    if job.old is not None and _still_there(job, row["source_sha256"]):
-        return dict(job.old), True
-    try:
-        dry = make_dry(*decode_in_child(job.source), job.normalise, job.target_db, job.mono)
-    except SongRefusedError as error:
-        return {**row, "reasons": [error.reason]}, False
-    write_flac(job.new_dry, dry.pcm, SAMPLE_RATE)
-    accepted = {"status": ACCEPTED, "dry_path": Dataset.dry_path(job.song_id), "dry_sha256": pcm_sha256(dry.pcm)}
-    return {**row, **dry.measured, **accepted}, False
-
-
-def _still_there(job: _Job, source_sha256: str) -> bool:
-    """Whether the last catalog's dry audio is of this very file and still whole."""
-    if job.old is None or job.old_dry is None or job.old["source_sha256"] != source_sha256:
-        return False
-    try:
-        return job.old_dry.exists() and pcm_sha256(read_pcm(job.old_dry)[0]) == job.old["dry_sha256"]
-    except DatasetError:
-        return False
 
 
 def _last_catalog(dataset: Dataset) -> tuple[dict[str, Row], dict[str, Any]]:
@@ -185,15 +151,44 @@ def _source_path(dataset: Dataset, source: Path) -> str:
     return text_of(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
 
 
-def _quarantine_duplicates(rows: list[Row], kept: set[str]) -> None:
-    """Of songs with the same samples the first stays, by id; one of the last catalog goes before a new one."""
+def _mark_duplicates(rows: list[Row], kept: set[str], planned: set[str], how: str) -> list[str]:
+    """Of songs with the same samples, or that sound the same, the first stays; notes about what may stay beside it.
+
+    First are songs in a plan, then those of the last catalog, then those whose spectrum ends at no wall, then by id.
+    Planned songs are never quarantined for their sound: they are grouped, as all are if `how` is group."""
+    rank = {
+        row["song_id"]: (
+            row["song_id"] not in planned,
+            row["song_id"] not in kept,
+            row["spectral_wall_hz"] is not None,
+            row["song_id"],
+        )
+        for row in rows
+    }
+    by_id = {row["song_id"]: row for row in sorted(rows, key=lambda row: rank[row["song_id"]])}
     first: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: (row["song_id"] not in kept, row["song_id"])):
-        if row["status"] != ACCEPTED:
+    for song_id, row in by_id.items():
+        row["duplicate_of"] = None
+        if row["status"] == ACCEPTED and (original := first.setdefault(row["dry_sha256"], song_id)) != song_id:
+            _quarantine(row, original, f"duplicate_of:{original}")
+    heard = {song_id: row["acoustic_fingerprint"] for song_id, row in by_id.items() if row["status"] == ACCEPTED}
+    notes = []
+    for pair in sorted(alike(heard), key=lambda pair: max(rank[pair.first], rank[pair.second])):
+        stays, goes = sorted((pair.first, pair.second), key=lambda song_id: rank[song_id])
+        row = by_id[goes]
+        if row["status"] != ACCEPTED or row["duplicate_of"] is not None:
             continue
-        original = first.setdefault(row["dry_sha256"], row["song_id"])
-        if original != row["song_id"]:
-            row |= {"status": QUARANTINED, "reasons": [f"duplicate_of:{original}"], "dry_path": None}
+        original = by_id[stays]["duplicate_of"] or stays
+        if how == GROUP or goes in planned:
+            row["duplicate_of"] = original
+            notes.append(f"{goes} stays in the group of {original}: {pair.reason_for(goes)}")
+        else:
+            _quarantine(row, original, pair.reason_for(goes))
+    return notes
+
+
+def _quarantine(row: Row, original: str, reason: str) -> None:
+    row |= {"status": QUARANTINED, "reasons": [reason], "dry_path": None, "duplicate_of": original}
 
 
 def _require_usable(folder: Path, rows: list[Row]) -> None:
@@ -206,12 +201,18 @@ def _require_usable(folder: Path, rows: list[Row]) -> None:
     )
 
 
-def _require_planned_songs_unchanged(dataset: Dataset, old: Mapping[str, Row], rows: list[Row]) -> None:
-    """Takes belong to the samples that were played: what lies under them may not change."""
+def _planned(dataset: Dataset) -> set[str]:
+    """The songs that the capture has takes of, or is to make."""
     if not dataset.journal_path.exists():
-        return
+        return set()
     with dataset.journal() as journal:
-        planned = {take["song_id"] for take in journal.takes()}
+        return {take["song_id"] for take in journal.takes()}
+
+
+def _require_planned_songs_unchanged(
+    dataset: Dataset, planned: set[str], old: Mapping[str, Row], rows: list[Row]
+) -> None:
+    """Takes belong to the samples that were played: what lies under them may not change."""
     new = {row["song_id"]: row["dry_sha256"] for row in rows if row["status"] == ACCEPTED}
     for song_id in sorted(planned):
         before = old[song_id]["dry_sha256"] if song_id in old else _sha256_on_disk(dataset, song_id)

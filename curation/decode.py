@@ -5,19 +5,24 @@ hang a decoder, and a text file can be named .wav. So the file is opened by what
 header is checked before a sample is decoded; and all of that happens in a child with a limit on memory, CPU and
 wall time. Whatever happens there comes back as `SongRefusedError` with a reason.
 
+The child sends a line of JSON that says what the header claims, then blocks of samples, each behind its length in
+bytes, then an empty block and a line that says how it ended.
+
 Samples beyond full scale survive: decoded lossy audio often exceeds 1.0, and only a float read keeps it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +33,11 @@ FORMATS = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF")
 FRAMES_BELOW = 1 << 31
 RATES_HZ = (8_000, 384_000)
 CHANNELS = (1, 2)
-MEMORY_BYTES = 8 << 30  # address space of the child; an hour of stereo at 96 kHz needs 5.5 GB
+MEMORY_BYTES = 8 << 30  # address space of the child, and of the samples; an hour of stereo at 96 kHz has 2.8 GB
 CPU_S = 300
 WALL_S = 900
-BLOCK_FRAMES = 1 << 20
+BLOCK_FRAMES = 1 << 16
+PIPE_BYTES = 1 << 20  # where the system lets us choose: a pipe of 64 kB wakes both sides 1,300 times a song
 
 Float32 = npt.NDArray[np.float32]
 
@@ -44,8 +50,16 @@ class SongRefusedError(Exception):
         self.reason = " ".join(reason.split())
 
 
-def decode_in_child(path: Path, wall_s: float = WALL_S) -> tuple[Float32, int]:
-    """Samples `(frames, channels)` as float32 and the sample rate of the file at `path`.
+class Decoded(NamedTuple):
+    """What a file holds."""
+
+    audio: Float32  # (frames, channels)
+    sample_rate: int
+    format: str  # as libsndfile names it: `FLAC PCM_24`
+
+
+def decode_in_child(path: Path, wall_s: float = WALL_S) -> Decoded:
+    """Samples `(frames, channels)` as float32, the sample rate and the format of the file at `path`.
 
     `SongRefusedError` when the file is no audio, has an impossible header, ends early, holds NaN, or when its decoder
     crashed or went over a limit.
@@ -54,48 +68,69 @@ def decode_in_child(path: Path, wall_s: float = WALL_S) -> tuple[Float32, int]:
     command = [sys.executable, "-P", "-m", "buscomp.curation.decode", str(path.absolute())]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        pipesize=PIPE_BYTES,
     ) as child:
         late = threading.Event()
         timer = threading.Timer(wall_s, lambda: late.set() or child.kill())  # type: ignore[func-returns-value]
         timer.start()
         try:
             assert child.stdout is not None
-            header = _read_header(child.stdout)
+            header = _read_line(child.stdout)
             audio = _read_samples(child.stdout, header["frames"], header["channels"]) if "frames" in header else None
+            ended = _read_line(child.stdout) if audio is not None else {}
             status = child.wait()
         finally:
             timer.cancel()
             child.kill()
-    if "reason" in header:
-        raise SongRefusedError(header["reason"])
+    if reason := header.get("reason") or ended.get("reason"):
+        raise SongRefusedError(reason)
     if late.is_set():
         raise SongRefusedError(f"undecodable: not done after {wall_s:g} s")
     if status or audio is None:
         died = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         raise SongRefusedError(f"undecodable: the decoder died ({died})")
-    return audio, int(header["sample_rate"])
+    return Decoded(audio, int(header["sample_rate"]), header["format"])
 
 
-def decode(path: Path) -> tuple[Float32, int]:
+def decode(path: Path) -> Decoded:
     """The same in this process, without limits."""
+    with _opened(path) as file:
+        blocks = list(_blocks(file))
+        audio = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+        return Decoded(audio, int(file.samplerate), f"{file.format} {file.subtype}")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """The file at `path`, its first bytes and its header checked; what libsndfile says is a reason from here on."""
     _check_magic(path)
     try:
         with soundfile.SoundFile(path) as file:
             _check_header(file)
-            blocks = []
-            while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                blocks.append(block)
-            claimed, sample_rate, told = file.frames, int(file.samplerate), file.extra_info
+            yield file
     except soundfile.LibsndfileError as error:
         raise SongRefusedError(f"undecodable: {error.error_string}") from error
-    audio = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
-    if len(audio) != claimed:
-        raise SongRefusedError(f"truncated: {len(audio)} of {claimed} frames could be decoded")
-    _check_data_chunk(told)
-    if not np.isfinite(audio).all():
-        raise SongRefusedError("not_finite: it holds NaN or infinite samples")
-    return audio, sample_rate
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[Float32]:
+    """Its samples, block by block `(frames, channels)`; `SongRefusedError` for one that is not finite, or, at the end,
+    when there were fewer than the header claims."""
+    decoded = 0
+    while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        flat = block.reshape(-1)
+        # one product is not finite if a sample is not; and for samples beyond 1e19, of which one asks again
+        if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(flat).all():
+            raise SongRefusedError("not_finite: it holds NaN or infinite samples")
+        decoded += len(block)
+        yield block
+    if decoded != file.frames:
+        raise SongRefusedError(f"truncated: {decoded} of {file.frames} frames could be decoded")
+    _check_data_chunk(file.extra_info)
 
 
 def _check_magic(path: Path) -> None:
@@ -109,6 +144,8 @@ def _check_magic(path: Path) -> None:
 
 def _check_header(file: soundfile.SoundFile) -> None:
     lowest, highest = RATES_HZ
+    if file.frames * file.channels * 4 > MEMORY_BYTES and 0 <= file.frames < FRAMES_BELOW:
+        raise SongRefusedError(f"too_large: its samples need more than {MEMORY_BYTES >> 30} GB of memory")
     if file.format not in FORMATS:
         raise SongRefusedError(f"not_audio: {file.format} (allowed: wav, flac, ogg, opus, mp3, aiff)")
     if not 0 <= file.frames < FRAMES_BELOW:
@@ -129,22 +166,30 @@ def _check_data_chunk(told: str) -> None:
                 raise SongRefusedError(f"truncated: {found.strip()} of {claimed.strip()} bytes are there")
 
 
-def _read_header(stream: IO[bytes]) -> dict[str, Any]:
-    """The child's first line: frames, channels and sample_rate, or a reason; empty when it died before."""
+def _read_line(stream: IO[bytes]) -> dict[str, Any]:
+    """A line of the child: what the header claims, how it ended, or a reason; empty when it died before."""
     line = stream.readline()
-    header: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-    return header
+    told: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
+    return told
 
 
 def _read_samples(stream: IO[bytes], frames: int, channels: int) -> Float32 | None:
-    """The samples that follow the header line, or None when they stop early."""
-    audio = np.empty((frames, channels), np.float32)
+    """The samples between the two lines; None when they stop early. Memory is taken up only as they arrive: a header
+    that claims more than there is costs nothing."""
+    try:
+        audio = np.empty((frames, channels), np.float32)
+    except MemoryError:
+        raise SongRefusedError(f"too_large: no memory for {frames} frames") from None
     rest = audio.reshape(-1).view(np.uint8).data
-    while rest:
-        count = stream.readinto(rest)  # type: ignore[attr-defined]
-        if not count:
+    while size := int.from_bytes(stream.read(8), "little"):
+        if size > len(rest):  # more than it claimed: the child is not itself any more
             return None
-        rest = rest[count:]
+        part, rest = rest[:size], rest[size:]
+        while part:
+            count = stream.readinto(part)  # type: ignore[attr-defined]
+            if not count:
+                return None
+            part = part[count:]
     return audio
 
 
@@ -159,24 +204,30 @@ def _limit_this_process() -> None:
         resource.setrlimit(what, (allowed, hard))
 
 
-def _child(path: Path) -> None:
-    """In the child: one JSON line, then the samples."""
+def _child(path: Path, out: IO[bytes]) -> None:
+    """In the child: the claims, the samples, the end."""
     _limit_this_process()
+    ended: dict[str, object] = {}
+    begun = False
     try:
-        audio, sample_rate = decode(path)
+        with _opened(path) as file:
+            claimed = {"frames": file.frames, "channels": file.channels, "sample_rate": int(file.samplerate)}
+            out.write(json.dumps(claimed | {"format": f"{file.format} {file.subtype}"}).encode() + b"\n")
+            begun = True
+            for block in _blocks(file):
+                out.write(block.nbytes.to_bytes(8, "little"))
+                out.write(block.reshape(-1).view(np.uint8).data)
     except SongRefusedError as error:
-        header: dict[str, object] = {"reason": error.reason}
+        ended = {"reason": error.reason}
     except MemoryError:
-        header = {"reason": f"too_large: decoding it needs more than {MEMORY_BYTES >> 30} GB of memory"}
+        ended = {"reason": f"too_large: decoding it needs more than {MEMORY_BYTES >> 30} GB of memory"}
     except OSError as error:
-        header = {"reason": f"unreadable: {error.strerror or error}"}
-    else:
-        header = {"frames": len(audio), "channels": audio.shape[1], "sample_rate": sample_rate}
-    sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
-    if "reason" not in header:
-        sys.stdout.buffer.write(np.ascontiguousarray(audio).reshape(-1).view(np.uint8).data)
-    sys.stdout.buffer.flush()
+        ended = {"reason": f"unreadable: {error.strerror or error}"}
+    if begun:
+        out.write(bytes(8))
+    out.write(json.dumps(ended).encode() + b"\n")
+    out.flush()
 
 
 if __name__ == "__main__":
-    _child(Path(sys.argv[1]))
+    _child(Path(sys.argv[1]), sys.stdout.buffer)

@@ -1,11 +1,10 @@
-"""The figures of the report: each one an SVG, a sentence below it, and the numbers behind it.
+"""Figures of songs, of one take, and of models. Those of music, gain reduction, coverage and quality stand apart.
 
 Every function takes plain tables and draws; none of them reads files.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,30 +15,23 @@ from ..manifests.pcm import Float32
 from .drawing import (
     BLUE,
     COLOURS,
+    HATCHES,
     INK,
     NAMED_UP_TO,
     QUIET,
     RUST,
     VECTORS_UP_TO,
+    WIDE_IN,
+    Figure,
     height_of,
     legend_above,
     mark_of,
     name_places,
-    svg,
 )
+from .wording import count, figures3, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One drawing."""
-
-    name: str  # of the CSV file
-    caption: str
-    svg: str
-    data: pd.DataFrame
 
 
 def levels(songs: pd.DataFrame, takes: pd.DataFrame) -> Figure:
@@ -52,121 +44,26 @@ def levels(songs: pd.DataFrame, takes: pd.DataFrame) -> Figure:
         axes = canvas.subplots()
         places = np.arange(len(data))
         size, width = mark_of(len(data))
-        axes.hlines(places, data["wet_lufs_min"], data["wet_lufs_max"], color=BLUE, alpha=0.35, lw=width)
-        axes.plot(
-            data["wet_lufs_median"], places, "o", color=BLUE, ms=size, label="came back: median and range of settings"
-        )
-        axes.plot(data["dry_lufs"], places, "o", color=INK, mfc="white", ms=size, label="sent")
-        name_places(axes, data["title"])
+        pixels = len(data) > VECTORS_UP_TO
+        span = axes.hlines(places, data["wet_lufs_min"], data["wet_lufs_max"], color=BLUE, alpha=0.35, lw=width)
+        span.set_rasterized(pixels)
+        words = "came back: median and range of settings"
+        axes.plot(data["wet_lufs_median"], places, "o", color=BLUE, ms=size, label=words, rasterized=pixels)
+        axes.plot(data["dry_lufs"], places, "o", color=INK, mfc="white", ms=size, label="sent", rasterized=pixels)
+        name_places(axes, data["title"], "songs, quietest below")
         axes.set_xlabel("loudness (LUFS)")
         legend_above(axes, 2)
 
-    caption = "Loudness of each song as sent and as it came back (BS.1770, staging removed)."
-    return Figure("levels", caption, svg(7.2, height_of(len(data)), draw), data)
-
-
-def gain_reduction_by_setting(takes: pd.DataFrame, settings: pd.DataFrame) -> Figure:
-    """Mean gain reduction of every setting over the songs, and how far songs differ. Accepted `takes`."""
-    mean = takes.groupby("setting_id")["gain_reduction_mean_db"]
-    data = pd.DataFrame({"mean_db": mean.mean(), "p10_db": mean.quantile(0.1), "p90_db": mean.quantile(0.9)})
-    data["max_db"] = takes.groupby("setting_id")["gain_reduction_max_db"].max()
-    data = data.reset_index().merge(settings[["setting_id", "origin"]], on="setting_id")
-    data = data.dropna(subset="mean_db").sort_values("mean_db").reset_index(drop=True)
-
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        size, width = mark_of(len(data))
-        for origin, colour in (("grid", BLUE), ("random", RUST)):
-            those = data[data["origin"] == origin]
-            if those.empty:
-                continue
-            axes.hlines(those.index, those["p10_db"], those["p90_db"], color=colour, alpha=0.35, lw=width)
-            axes.plot(
-                those["mean_db"], those.index, "o", color=colour, ms=size, label=f"{origin}: mean, 10-90 % of songs"
-            )
-            axes.plot(those["max_db"], those.index, "|", color=colour, ms=size + 1, label=f"{origin}: largest 100 ms")
-        name_places(axes, data["setting_id"])
-        axes.set_xlabel("gain reduction (dB)")
-        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
-        legend_above(axes, 2)
-
-    caption = "Gain reduction of each setting, against the gain measured below threshold."
-    return Figure("gain_reduction_by_setting", caption, svg(7.2, height_of(len(data)), draw), data)
-
-
-def gain_reduction_by_control(
-    takes: pd.DataFrame, settings: pd.DataFrame, positions: dict[str, pd.Categorical]
-) -> Figure:
-    """Gain reduction against the position of each varied control. `positions`: for every control its position at each
-    row of `settings`, with the panel's order as categories."""
-    words = settings[["setting_id"]].copy()
-    for control, column in positions.items():
-        words[control] = column
-    joined = takes[["setting_id", "gain_reduction_mean_db"]].merge(words, on="setting_id").dropna()
-    rows = []
-    for control in positions:
-        for position in positions[control].categories:
-            values = joined.loc[joined[control] == position, "gain_reduction_mean_db"]
-            if len(values):
-                low, middle, high = values.quantile([0.1, 0.5, 0.9])
-                rows.append((control, position, len(values), low, middle, high))
-    data = pd.DataFrame(rows, columns=["control", "position", "takes", "p10_db", "median_db", "p90_db"])
-
-    def draw(canvas: Canvas) -> None:
-        panels = canvas.subplots(1, len(positions), sharey=True, squeeze=False)[0]
-        for axes, control in zip(panels, positions, strict=True):
-            those = data[data["control"] == control]
-            places = np.arange(len(those))
-            axes.vlines(places, those["p10_db"], those["p90_db"], color=BLUE, alpha=0.35, lw=4)
-            axes.plot(places, those["median_db"], "o-", color=BLUE, ms=5, lw=1)
-            axes.set_xticks(places, those["position"])
-            axes.set_xlim(-0.6, len(those) - 0.4)
-            axes.set_title(control)
-            axes.grid(visible=False, axis="x")
-        panels[0].set_ylabel("gain reduction (dB)")
-
-    caption = "Gain reduction against each control: median and 10-90 % of all takes at that position."
-    return Figure("gain_reduction_by_control", caption, svg(7.2, 2.3, draw), data)
-
-
-def alignment(takes: pd.DataFrame) -> Figure:
-    """Latency, its standard deviation and drift of every measured take, in the order of capture.
-
-    The scale is that of the accepted takes; a rejected one beyond it is drawn at the edge.
-    """
-    measures = {
-        "latency_samples": "latency (samples)",
-        "latency_std_samples": "its standard deviation (samples)",
-        "drift_samples": "drift over the take (samples)",
-    }
-    data = takes[["take_id", "started_at", "status", *measures]].dropna(subset="latency_samples")
-    data = data.sort_values("started_at").reset_index(drop=True)
-    good, rejected = data[data["status"] != "rejected"], data[data["status"] == "rejected"]
-
-    def draw(canvas: Canvas) -> None:
-        panels = canvas.subplots(3, 1, sharex=True)
-        for axes, (column, title) in zip(panels, measures.items(), strict=True):
-            scale = (good if len(good) else rejected)[column].astype(float)
-            margin = max(0.15 * (scale.max() - scale.min()), 0.002)
-            low, high = scale.min() - margin, scale.max() + margin
-            pixels = len(good) > VECTORS_UP_TO
-            axes.plot(good.index, good[column], "o", color=BLUE, ms=3, mew=0, label="accepted", rasterized=pixels)
-            if len(rejected):  # an unclipped line without points would ruin the layout
-                at_edge = rejected[column].astype(float).clip(low, high)
-                axes.plot(rejected.index, at_edge, "x", color=RUST, ms=5, label="rejected", clip_on=False)
-            if low < high:
-                axes.set_ylim(low, high)
-            axes.set_title(title)
-            axes.ticklabel_format(useOffset=False, style="plain", axis="y")
-        panels[-1].set_xlabel("take, in the order of capture")
-        panels[-1].xaxis.get_major_locator().set_params(integer=True)
-        if len(rejected):
-            legend_above(panels[0], 2, right=True)
-
-    caption = "Alignment of every take. Positive latency: wet lags dry. Drift: latency after the song minus before it."
-    if len(rejected):
-        caption += " A cross at the edge lies beyond it."
-    return Figure("alignment", caption, svg(7.2, 4.2, draw), data)
+    lost = data["dry_lufs"] - data["wet_lufs_median"]
+    told = (
+        f"sent at {number(data['dry_lufs'].min())} to {number(data['dry_lufs'].max())} LUFS, back with a median of "
+        f"{number(lost.median())} LU less ({number(lost.min())} to {number(lost.max())})"
+    )
+    caption = f"{count(len(data), 'song')} {told}. BS.1770, staging removed; the unit's own gain is in it."
+    alt = (
+        f"One row per song, quietest below: a ring for loudness as sent, a dot and a range for what came back. {told}."
+    )
+    return Figure("levels", "Loudness of the songs", caption, alt, (WIDE_IN, height_of(len(data))), draw, data)
 
 
 def results(table: pd.DataFrame) -> Figure:
@@ -184,15 +81,33 @@ def results(table: pd.DataFrame) -> Figure:
             for place, model in enumerate(models):
                 those = data[names == model].set_index("split")[column].reindex(splits)
                 centres = np.arange(len(splits)) + (place - (len(models) - 1) / 2) * width
-                axes.bar(centres, those, width * 0.92, color=COLOURS[place % len(COLOURS)], label=model)
+                axes.bar(
+                    centres,
+                    those,
+                    width * 0.92,
+                    color=COLOURS[place % len(COLOURS)],
+                    label=model,
+                    hatch=HATCHES[place // len(COLOURS) % len(HATCHES)],
+                )
             axes.set_xticks(np.arange(len(splits)), splits)
             axes.set_title(title)
             axes.grid(visible=False, axis="x")
         handles, labels = panels[0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8)
 
-    caption = "Mean error over the takes of each test split; less is better."
-    return Figure("results", caption, svg(7.2, 2.7, draw), data)
+    best = []
+    for column, title in metrics.items():
+        if data[column].notna().any():
+            place = data[column].astype(float).idxmin()
+            best.append(
+                f"{title} {figures3(float(data.at[place, column]))} ({names[place]}, {data.at[place, 'split']})"
+            )
+    told = "; ".join(best) or "no measure of these"
+    caption = (
+        f"Mean error of {count(len(models), 'model')} over the takes of each test split; less is better. Least: {told}."
+    )
+    alt = f"A panel of bars per measure, grouped by test split, a bar per model. Least: {told}."
+    return Figure("results", "Errors of the models", caption, alt, (WIDE_IN, 2.7), draw, data)
 
 
 def training(name: str, log: pd.DataFrame) -> Figure:
@@ -218,7 +133,14 @@ def training(name: str, log: pd.DataFrame) -> Figure:
         axes.set_xlabel("step")
         legend_above(axes, 4)
 
-    return Figure(f"training_{name}", f"Training of {name}.", svg(7.2, 2.6, draw), data)
+    ends = ", ".join(
+        f"{column} {figures3(float(known.iloc[0]))} to {figures3(float(known.iloc[-1]))}"
+        for column in curves
+        if len(known := data[column].dropna())
+    )
+    caption = f"Training of {name} over {int(data['step'].max()):,} steps: {ends}."
+    alt = f"Curves over the steps of training: {ends}."
+    return Figure(f"training_{name}", f"Training of {name}", caption, alt, (WIDE_IN, 2.6), draw, data)
 
 
 def take(title: str, dry: Float32, wet: Float32, sample_rate: int, static_gain_db: float) -> Figure:
@@ -249,7 +171,15 @@ def take(title: str, dry: Float32, wet: Float32, sample_rate: int, static_gain_d
         legend_above(upper, 2)
         lower.plot(data["time_s"], data["gain_db"], color=RUST, lw=0.9)
         lower.set_ylabel("gain (dB)")
+        low, high = lower.get_ylim()  # rounding errors of a unit that does nothing are no story
+        lower.set_ylim(min(low, -0.5), max(high, 0.5))
         lower.set_xlabel("time (s)")
         lower.margins(x=0)
 
-    return Figure("take", title, svg(7.2, 3.6, draw), data)
+    low, middle, high = (np.nanquantile(gain, q) if np.isfinite(gain).any() else np.nan for q in (0.05, 0.5, 0.95))
+    told = f"gain {number(middle)} dB (5-95 %: {number(low)} to {number(high)} dB) in 50 ms windows"
+    alt = (
+        f"Waveform of dry with wet over it, and below it the gain between them over {number(len(dry) / sample_rate)} s."
+    )
+    caption = f"{title} Median {told}, against the gain below threshold."
+    return Figure("take", "One take", caption, f"{alt} Median {told}.", (WIDE_IN, 3.6), draw, data)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..manifests.storage import write_text
 from ..manifests.unit import shown
+from .wording import clock, count, figures3, number
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -25,38 +30,27 @@ def render(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": _number,
-        "figures3": _figures3,
-        "clock": _clock,
+        "number": number,
+        "figures3": figures3,
+        "clock": clock,
+        "counted": count,
         "as_image": _as_image,
+        "with_code": _with_code,
         "shown": shown,
     }
     return environment.get_template("report.html").render(content)
 
 
-def _number(value: object, digits: int = 1) -> str:
-    """A number for a table; a dash where there is none."""
-    if value is None or value != value:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}".replace("-", "−")
-
-
-def _figures3(value: float | None) -> str:
-    """A measure with three significant figures; a dash where there is none."""
-    if value is None or value != value:
-        return "–"
-    digits = f"{value:.3g}" if value and abs(value) < 0.001 else f"{value:#.3g}".rstrip(".")
-    return digits.replace("-", "−")
-
-
-def _clock(seconds: float) -> str:
-    """245.2 s as 4:05."""
-    return f"{int(seconds + 0.5) // 60}:{int(seconds + 0.5) % 60:02}"
-
-
 def _as_image(svg: str) -> str:
     """A data address: an SVG inside `<img>` runs no script and shares no ids with another."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _with_code(text: str) -> Markup:
+    """The escaped text, words between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:

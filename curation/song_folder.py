@@ -11,10 +11,12 @@ from typing import Any
 
 from ..manifests.errors import UsageError
 from ..manifests.ids import id_from_name
+from ..manifests.licences import may_redistribute
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 CSV_NAME = "songs.csv"
-CSV_COLUMNS = ("file", "title", "artist", "source", "license")
+CSV_COLUMNS = ("file", "title", "artist", "source", "license", "redistribute")
+YES_NO = {"yes": True, "no": False}
 
 
 def song_files(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -37,10 +39,11 @@ def song_files(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def read_songs_csv(folder: Path) -> dict[str, dict[str, str | None]]:
-    """What `songs.csv` beside the audio says: file name -> title, artist, source, license (None for an empty cell).
-    Nothing when there is no such file.
+    """What `songs.csv` beside the audio says: file name -> title, artist, source, license, redistribute (None for an
+    empty cell). Nothing when there is no such file.
 
-    `UsageError` naming the line for an unknown column, a row with too few or too many cells, or a file named twice.
+    `UsageError` naming the line for an unknown column, a row with too few or too many cells, a file named twice, or a
+    `redistribute` that is neither yes nor no.
     """
     try:
         text = (folder / CSV_NAME).read_text(encoding="utf-8-sig")
@@ -72,6 +75,9 @@ def read_songs_csv(folder: Path) -> dict[str, dict[str, str | None]]:
                 raise UsageError(f"{where}: the cell `file` is empty")
             if file in described:
                 raise UsageError(f"{where}: a file is named twice", got=file)
+            told = row.get("redistribute")
+            if told is not None and told.lower() not in YES_NO:
+                raise UsageError(f"{where}: whether exports may hold {file}", got=told, allowed=YES_NO)
             described[file] = row
     except csv.Error as error:
         raise UsageError(f"{CSV_NAME}:{reader.line_num}: not valid CSV: {error}") from None
@@ -79,10 +85,13 @@ def read_songs_csv(folder: Path) -> dict[str, dict[str, str | None]]:
 
 
 def described_by(name: str, described: Mapping[str, Mapping[str, str | None]]) -> dict[str, Any]:
-    """title, artist, source and license; the title is the file's name where songs.csv gives none."""
+    """title, artist, source, license and redistributable. The title is the file's name where songs.csv gives none;
+    redistributable is its cell `redistribute`, else what the license allows."""
     told = described.get(name, {})
     row: dict[str, Any] = {column: told.get(column) for column in ("title", "artist", "source", "license")}
-    return row | {"title": row["title"] or text_of(Path(name).stem)}
+    said = told.get("redistribute")
+    allowed = may_redistribute(row["license"]) if said is None else YES_NO[said.lower()]
+    return row | {"title": row["title"] or text_of(Path(name).stem), "redistributable": allowed}
 
 
 def text_of(name: str) -> str:

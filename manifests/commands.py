@@ -7,26 +7,46 @@ from pathlib import Path
 
 import click
 
-from .console import dataset_option, json_option, progress, tell
+from .console import counter, dataset_option, json_option, tell
 
 
 @click.command()
 @dataset_option
 @click.option("--rebuild", is_flag=True, help="First write settings, takes and sessions again from the journal.")
 @click.option("--restore", is_flag=True, help="First put journal.backup.sqlite in the place of a damaged journal.")
-@click.option("--retake", is_flag=True, help="Plan every take anew whose file is missing or corrupt.")
+@click.option("--retake", is_flag=True, help="Plan every take anew whose file is missing, corrupt or misaligned.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="How many local processes.  [default: one per core, fewer for little audio]"
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Work on the Dask scheduler there, tcp://host:8786, instead of here."
+)
+@click.option("--again", is_flag=True, help="Begin anew, though the last run was interrupted.")
+@click.option("--only-new", is_flag=True, help="Check only what no earlier run has found right, or changed since.")
 @json_option
-def verify(dataset_path: Path, rebuild: bool, restore: bool, retake: bool, as_json: bool) -> None:
-    """Check every file against the tables: missing, corrupt, unlisted.
+def verify(
+    dataset_path: Path,
+    rebuild: bool,
+    restore: bool,
+    retake: bool,
+    jobs: int | None,
+    scheduler: str | None,
+    again: bool,
+    only_new: bool,
+    as_json: bool,
+) -> None:
+    """Check every file against the tables: missing, corrupt, misaligned, unlisted.
 
-    Decodes and hashes all dry and accepted wet audio. No audio is changed or deleted. `--rebuild` writes the derived
-    tables again from the journal, `--retake` puts lost takes back into the plan. Exit status 1 when something is wrong.
+    Decodes all dry and accepted wet audio: hash, length, rate, level, and whether wet lies where its dry audio lies. No
+    audio is changed or deleted. `--rebuild` writes the derived tables again from the journal, `--retake` puts lost
+    takes back into the plan. A run that was interrupted goes on where it stopped. Exit status 1: something is wrong.
 
     Example: buscomp verify --dataset my-dataset
     """
     from .dataset import open_dataset
     from .integrity import plan_again
     from .integrity import verify as check
+    from .verified import Verified
 
     dataset = open_dataset(dataset_path)
     if restore:
@@ -37,19 +57,26 @@ def verify(dataset_path: Path, rebuild: bool, restore: bool, retake: bool, as_js
     if rebuild:
         with dataset.lock(), dataset.journal() as journal:
             dataset.snapshot(journal)
-    findings, checked = check(dataset, lambda files: progress(list(files), "verify"))
-    again = []
+    with Verified(dataset.root, again=again, only_new=only_new) as known:
+        findings, checked = check(dataset, jobs=jobs, scheduler=scheduler, known=known, count=counter("verify"))
+    planned = []
     if retake:
         with dataset.lock():
-            again = plan_again(dataset, findings)
+            planned = plan_again(dataset, findings)
     kinds = Counter(finding.kind for finding in findings)
     summary = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing wrong"
     tell(
         as_json,
-        {"checked_files": checked, "findings": [vars(finding) for finding in findings], "planned_again": again},
-        *(f"{finding.kind:9} {finding.path}: {finding.detail}" for finding in findings),
+        {
+            "checked_files": checked,
+            "known_files": known.known,
+            "findings": [vars(finding) for finding in findings],
+            "planned_again": planned,
+        },
+        *(f"{finding.kind:10} {finding.path}: {finding.detail}" for finding in findings),
+        *([f"{known.known} files were found right before, and are unchanged since."] if known.known else []),
         f"{checked} audio files decoded and hashed: {summary}.",
-        *([f"{len(again)} takes are planned anew: type `buscomp capture`."] if retake else []),
+        *([f"{len(planned)} takes are planned anew: type `buscomp capture`."] if retake else []),
     )
     if findings:
         click.get_current_context().exit(1)

@@ -28,13 +28,15 @@ from typing import Any
 import filelock
 import pandas as pd
 
+from .cells import chosen, windows_of, with_splits
 from .errors import DatasetError, UsageError
 from .ids import resolve_under
 from .journal import Journal
+from .journal_arrow import tables_of
 from .pcm import Float32, read_audio
-from .schema import ACCEPTED, SPLITS, setting_columns
+from .schema import ACCEPTED, arrow_schema, setting_columns
 from .storage import full_disk_named, write_whole
-from .tables import read_rows, read_table, write_table
+from .tables import read_rows, read_table, write_arrow, write_table
 from .unit import Unit, load_unit
 
 
@@ -50,6 +52,7 @@ class Pair:
     setting_id: str
     sample_rate: int
     unit_id: str
+    start_frame: int = 0  # of dry and wet in the take; not 0 only for a window of a subset
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.dry, self.wet, self.setting))
@@ -148,6 +151,11 @@ class Dataset:
         return read_table(self.table_path("splits"), "splits")
 
     @cached_property
+    def subsets(self) -> pd.DataFrame:
+        """Windows of training takes, of every subset."""
+        return read_table(self.table_path("subsets"), "subsets")
+
+    @cached_property
     def annotations(self) -> pd.DataFrame:
         """Key, tempo, genres and instruments of the songs."""
         return read_table(self.table_path("annotations"), "annotations")
@@ -158,29 +166,58 @@ class Dataset:
 
     # pairs
 
-    def pair_table(self, split: str | None = None) -> pd.DataFrame:
+    def pair_table(
+        self,
+        split: str | None = None,
+        *,
+        song: str | None = None,
+        setting: str | None = None,
+        unit: str | None = None,
+        fold: int | None = None,
+        subset: str | None = None,
+    ) -> pd.DataFrame:
         """One row per accepted take (of `split`, if given): take_id, song_id, setting_id, unit_id, dry_path, wet_path,
-        sample_rate, frames, the split when there is one, and every column of its setting."""
+        sample_rate, start_frame, frames, the columns of `splits` when there is one, and every column of its setting.
+
+        `song` (seen, validation or unseen), `setting` and `unit` (seen or unseen) address any cell, such as
+        song="seen", setting="unseen". `fold` reads a split of several folds as if that one were the test. `subset`
+        gives its windows instead of whole takes: start_frame and frames say where they lie.
+        """
         takes = self.takes[self.takes["status"] == ACCEPTED]
         takes = takes[["take_id", "song_id", "setting_id", "unit_id", "wet_path", "sample_rate", "frames", "sequence"]]
         table = takes.merge(self.songs[["song_id", "dry_path"]], on="song_id", validate="many_to_one")
-        if split is not None and split not in SPLITS:
-            raise UsageError("no such split", got=split, allowed=SPLITS)
-        if split is not None or self.table_path("splits").exists():
-            table = table.merge(self.splits, on=["song_id", "setting_id"], how="left", validate="many_to_one")
-        if split is not None:
-            table = table[table["split"] == split]
+        table["start_frame"] = 0
+        if subset is not None and split not in (None, "train"):
+            raise UsageError("a subset is of the split train", got=split, mend="leave the split out")
+        roles = {"song_role": song, "setting_role": setting, "unit_role": unit}
+        asked = (split, fold, subset, *roles.values())
+        if asked != (None,) * len(asked) or self.table_path("splits").exists():
+            table = with_splits(table, self.splits, fold)
+            if subset is not None:
+                table = windows_of(table, self.subsets, subset)
+            table = chosen(table, split, roles)
         table = table.merge(self.settings, on="setting_id", validate="many_to_one")
-        return table.sort_values("sequence").drop(columns="sequence").reset_index(drop=True)
+        return table.sort_values(["sequence", "start_frame"]).drop(columns="sequence").reset_index(drop=True)
 
-    def pairs(self, split: str | None = None) -> Iterator[Pair]:
-        """Every accepted take (of `split`, if given) as `(dry, wet, setting)`, in capture order, one at a time."""
-        table = self.pair_table(split)
+    def pairs(
+        self,
+        split: str | None = None,
+        *,
+        song: str | None = None,
+        setting: str | None = None,
+        unit: str | None = None,
+        fold: int | None = None,
+        subset: str | None = None,
+    ) -> Iterator[Pair]:
+        """Every accepted take as `(dry, wet, setting)`, in capture order, one at a time; which ones, the words of
+        `pair_table` say. With `subset` the audio is cut to its windows."""
+        table = self.pair_table(split, song=song, setting=setting, unit=unit, fold=fold, subset=subset)
         setting_names = list(self.settings.columns)
         dry_of = lru_cache(maxsize=8)(read_audio)
         for row in table.to_dict("records"):
-            dry, sample_rate = dry_of(self.file(row["dry_path"]))
-            wet, wet_rate = read_audio(self.file(row["wet_path"]))
+            where = (row["start_frame"], row["frames"]) if subset is not None else (0, None)
+            dry, sample_rate = dry_of(self.file(row["dry_path"]), *where)
+            wet, wet_rate = read_audio(self.file(row["wet_path"]), *where)
             if wet.shape != dry.shape or wet_rate != sample_rate:
                 raise DatasetError(
                     f"{row['wet_path']} does not fit its dry audio",
@@ -188,9 +225,17 @@ class Dataset:
                     allowed=f"{dry.shape} at {sample_rate} Hz",
                     mend="type `buscomp verify`",
                 )
-            setting = {name: row[name] for name in setting_names}
+            setting_row = {name: row[name] for name in setting_names}
             yield Pair(
-                dry, wet, setting, row["take_id"], row["song_id"], row["setting_id"], sample_rate, row["unit_id"]
+                dry,
+                wet,
+                setting_row,
+                row["take_id"],
+                row["song_id"],
+                row["setting_id"],
+                sample_rate,
+                row["unit_id"],
+                row["start_frame"],
             )
 
     # writing
@@ -224,7 +269,7 @@ class Dataset:
         was."""
         if settings := journal.fact("settings"):
             write_table(self.table_path("settings"), "settings", json.loads(settings), setting_columns(self.unit))
-        write_table(self.table_path("takes"), "takes", journal.each_take())
+        write_arrow(self.table_path("takes"), arrow_schema("takes"), tables_of(journal, "takes"))
         write_table(self.table_path("sessions"), "sessions", journal.sessions())
         write_table(self.table_path("fingerprints"), "fingerprints", journal.fingerprints())
         write_whole(self.backup_path, journal.save_copy)

@@ -9,7 +9,6 @@ here and never a number that is read as if it were true.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from typing import Any
 
 from .errors import DatasetError, DiskFullError
 from .schema import ACCEPTED, FINGERPRINTS, PLANNED, REJECTED, SESSIONS, SUPERSEDED, TAKES, Column
+from .seal import is_intact, seal_of
 from .storage import step
 
 Row = dict[str, Any]
@@ -32,6 +32,7 @@ SQL_TYPES = {"text": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER
 
 KEYS = {"takes": "take_id", "sessions": "session_id", "fingerprints": "fingerprint_id"}
 COLUMNS = {"takes": TAKES, "sessions": SESSIONS, "fingerprints": FINGERPRINTS}
+ORDERS = {"takes": "sequence, attempt", "sessions": "started_at", "fingerprints": "fingerprint_id"}
 NAMES = {"facts": ("name", "value")} | {table: tuple(c.name for c in columns) for table, columns in COLUMNS.items()}
 TABLE_OF = {columns: table for table, columns in COLUMNS.items()}
 RESTORE = "type `buscomp verify --restore`"
@@ -54,6 +55,7 @@ class Journal:
                 for index in (
                     "UNIQUE INDEX IF NOT EXISTS one_attempt ON takes (setting_id, song_id, unit_id, attempt)",
                     "INDEX IF NOT EXISTS takes_by_status ON takes (status, setting_id, sequence)",
+                    "INDEX IF NOT EXISTS takes_in_order ON takes (sequence, attempt)",
                 ):
                     self._db.execute(f"CREATE {index}")
                 for table, names in NAMES.items():
@@ -285,9 +287,22 @@ class Journal:
                 self._check_seal(TABLE_OF[columns], sealed, row.pop("seal"))
                 yield _from_sql(columns, row)
 
+    def groups(self, table: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows of `table` in their order, `size` at a time, as SQLite holds them: values in the order of the schema,
+        times and lists as text. For tables of many rows, where a dictionary for each would be most of the work."""
+        names = NAMES[table]
+        query = f"SELECT {', '.join(names)}, seal FROM {table} ORDER BY {ORDERS[table]}"
+        with self._errors_named():
+            cursor = self._db.execute(query)
+            while rows := cursor.fetchmany(size):
+                sealed = [row[:-1] for row in rows]
+                for values, row in zip(sealed, rows, strict=True):
+                    self._check_seal(table, values, row[-1])
+                yield sealed
+
     @staticmethod
     def _check_seal(table: str, values: Sequence[object], seal: str | None) -> None:
-        if seal not in (None, seal_of(NAMES[table], *values)):
+        if seal is not None and not is_intact(seal, NAMES[table], values):
             what = f"{values[0]} in {table} is not as it was written"
             raise DatasetError(f"journal.sqlite is damaged ({what})", mend=RESTORE)
 
@@ -326,12 +341,6 @@ class Journal:
             raise
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise DatasetError(f"journal.sqlite is damaged ({error})", mend=RESTORE) from error
-
-
-def seal_of(names: Sequence[str], *values: object) -> str:
-    """Hash of a row as SQLite holds it. Nulls count for nothing, so that a column may be added later."""
-    held = [pair for pair in zip(names, values, strict=True) if pair[1] is not None]
-    return hashlib.blake2b(repr(held).encode(), digest_size=8).hexdigest()
 
 
 def take_id_of(sequence: int, attempt: int) -> str:

@@ -69,23 +69,27 @@ def write_wav(path: Path, pcm: Int32, sample_rate: int) -> None:
     write_whole(path, lambda temporary: soundfile.write(temporary, pcm, sample_rate, "PCM_24", format="WAV"))
 
 
-def read_pcm(path: Path) -> tuple[Int32, int]:
-    """Samples `(frames, channels)` as int32 and the sample rate. `DatasetError` if the file cannot be decoded whole."""
+def read_pcm(path: Path, start_frame: int = 0, frames: int | None = None) -> tuple[Int32, int]:
+    """Samples `(frames, channels)` as int32 and the sample rate, from `start_frame` to the end or for `frames`.
+    `DatasetError` if the file cannot be decoded so far."""
     if not path.is_file():
         raise DatasetError(f"{path.name} does not exist", mend="type `buscomp verify`")
     try:
         with soundfile.SoundFile(path) as file:
             if not 0 <= file.frames < 1 << 31:  # a FLAC that was never closed claims 2^63-1 frames
                 raise DatasetError(f"{path.name} claims an impossible length", got=file.frames)
-            pcm = file.read(dtype="int32", always_2d=True)
-            if len(pcm) != file.frames:
-                raise DatasetError(f"{path.name} ends early", got=f"{len(pcm)} of {file.frames} frames")
+            wanted = max(file.frames - start_frame, 0) if frames is None else frames
+            if start_frame:
+                file.seek(min(start_frame, file.frames))
+            pcm = file.read(wanted, dtype="int32", always_2d=True)
+            if len(pcm) != wanted:
+                raise DatasetError(f"{path.name} ends early", got=f"{len(pcm)} of {wanted} frames")
             return pcm, int(file.samplerate)
     except soundfile.LibsndfileError as error:
         raise DatasetError(f"{path.name} cannot be decoded: {error.error_string}") from error
 
 
-def read_audio(path: Path) -> tuple[Float32, int]:
-    """Audio `(frames, channels)` as float32 and the sample rate."""
-    pcm, sample_rate = read_pcm(path)
+def read_audio(path: Path, start_frame: int = 0, frames: int | None = None) -> tuple[Float32, int]:
+    """Audio `(frames, channels)` as float32 and the sample rate, from `start_frame` to the end or for `frames`."""
+    pcm, sample_rate = read_pcm(path, start_frame, frames)
     return to_float(pcm), sample_rate

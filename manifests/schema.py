@@ -53,8 +53,13 @@ SONGS = _columns("""
     artist         | text  |         | from songs.csv
     source         | text  |         | where the song comes from, from songs.csv
     license        | text  |         | SPDX identifier where there is one, from songs.csv
+    redistributable | bool |         | whether an export may hold it: songs.csv says so, else the license (unknown: no)
     source_path    | text  |         | the file as dropped in, relative to the dataset when it lies inside
     source_sha256  | text  |         | SHA-256 of that file's bytes
+    source_format  | text  |         | container and encoding of that file, as libsndfile names them: FLAC PCM_24
+    source_sample_rate | int | Hz    | of that file
+    source_channels | int  |         | of that file
+    source_peak_dbfs | float | dB    | largest sample of that file, re full scale; decoded lossy audio passes 0
     sample_rate    | int   | Hz      | of dry, after resampling
     frames         | int   | samples | length of dry
     channels       | int   |         | of dry
@@ -64,8 +69,20 @@ SONGS = _columns("""
     rms_dbfs       | float | dB      | root mean square of dry over all channels, re full scale
     crest_db       | float | dB      | peak_dbfs - rms_dbfs
     loudness_lufs  | float | LUFS    | integrated loudness of dry (BS.1770, gated); null below 0.4 s
+    loudness_range_lu | float | LU   | how much the loudness of 3 s varies (EBU Tech 3342); null below 3 s
+    plr_db         | float | dB      | true_peak_dbtp - loudness_lufs (peak-to-loudness ratio)
     dc_offset      | float |         | largest mean of a channel, as a fraction of full scale
     clipped_runs   | int   |         | flat tops of 4 samples or more in the source
+    leading_silence_s | float | s    | before the first sample within 60 dB of the peak of dry
+    trailing_silence_s | float | s   | after the last such sample
+    stereo_correlation | float |     | Pearson's, of left and right of dry: 1 is mono; null where one side is constant
+    ceiling_share  | float |         | share of half seconds of dry that reach within 0.5 dB of its peak
+    bandwidth_hz   | float | Hz      | highest frequency of the source within 80 dB of its strongest 172 Hz; or the wall
+    spectral_wall_hz | float | Hz    | where the source's spectrum ends at once, as lossy coders leave it; else null
+    mastering      | text  |         | estimate: unmastered, unclear or mastered
+    mastering_signs | texts |        | what that is the sum of: +2 peak to loudness 8.1 dB
+    acoustic_fingerprint | text |    | Chromaprint of its first 120 s, base64 of little-endian uint32; null without it
+    duplicate_of   | text  |         | song_id of another song of the same recording; null where none is known
     dry_path       | text  |         | what is sent, before the boost; null for a quarantined song
     dry_sha256     | text  |         | of the PCM of dry (int32, little-endian)
     dry_gain_db    | float | dB      | gain from source to dry that normalisation applied
@@ -206,9 +223,23 @@ SEGMENTS = _columns("""
 """)
 
 SPLIT_TABLE = _columns("""
-    song_id    | text |  | one song
-    setting_id | text |  | one setting
-    split      | text |  | train, validation, test_seen, test_unseen or unused
+    song_id      | text |  | one song
+    setting_id   | text |  | one setting
+    unit_id      | text |  | the unit that is held out; null: takes of every other unit
+    split        | text |  | train, validation, test_seen, test_unseen or unused
+    song_role    | text |  | seen (trained on), validation or unseen (for testing)
+    setting_role | text |  | seen (of the grid) or unseen (random)
+    unit_role    | text |  | seen, or unseen for a unit that is held out
+    fold         | int  |  | the fold that tests this song, from 1; null without folds and for validation songs
+""")
+
+SUBSET_TABLE = _columns("""
+    subset      | text |         | its name
+    take_id     | text |         | the training take that the window is cut from
+    song_id     | text |         | its song
+    setting_id  | text |         | its setting
+    start_frame | int  | samples | first frame of the window in dry and in wet
+    frames      | int  | samples | length of the window
 """)
 
 RESULTS = _columns("""
@@ -239,6 +270,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "annotations": ANNOTATIONS,
     "segments": SEGMENTS,
     "splits": SPLIT_TABLE,
+    "subsets": SUBSET_TABLE,
     "results": RESULTS,
 }
 

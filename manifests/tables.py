@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,34 @@ def write_table(
     """
     schema = arrow_schema(table, columns)
     names = schema.names
-    ours = {MADE_WITH: json.dumps(dict(made_with or {})), COLUMNS: _described(schema)}
-    schema = schema.with_metadata({**schema.metadata, **ours})
 
     def complete(row: Mapping[str, Any]) -> dict[str, Any]:
         if unknown := set(row) - set(names):
             raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
         return {name: row.get(name) for name in names}
 
+    def parts() -> Iterator[pa.Table]:
+        remaining = map(complete, rows)
+        while group := list(islice(remaining, ROW_GROUP)):
+            yield pa.Table.from_pylist(group, schema=schema)
+
+    write_arrow(path, schema, parts(), made_with)
+
+
+def write_arrow(
+    path: Path, schema: pa.Schema, parts: Iterable[pa.Table], made_with: Mapping[str, Any] | None = None
+) -> None:
+    """Write `parts`, each of the types in `schema` (of `arrow_schema`), one after the other as the manifest `path`."""
+    ours = {MADE_WITH: json.dumps(dict(made_with or {})), COLUMNS: _described(schema)}
+    schema = schema.with_metadata({**schema.metadata, **ours})
+
     def write(temporary: Path) -> None:
-        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
-            remaining = map(complete, rows)
-            while group := list(islice(remaining, ROW_GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        words = [field.name for field in schema if not pa.types.is_floating(field.type)]  # no measure comes twice
+        with pq.ParquetWriter(
+            temporary, schema, compression="zstd", use_dictionary=words, write_page_checksum=True
+        ) as writer:
+            for part in parts:
+                writer.write_table(part.cast(schema))
 
     write_whole(path, write)
 
@@ -107,6 +122,7 @@ MADE_BY = {
     "annotations": "type `buscomp annotate` first",
     "segments": "type `buscomp annotate` first",
     "splits": "type `buscomp split` first",
+    "subsets": "type `buscomp subset` first",
     "results": "type `buscomp evaluate` first",
 }
 REBUILT_BY = {

@@ -17,7 +17,8 @@ ROWS = {
     "fingerprints": "probe of a setting",
     "annotations": "song",
     "segments": "10 s of a song",
-    "splits": "song x setting",
+    "splits": "song x setting, and once more for a unit that is held out",
+    "subsets": "window of a training take",
     "results": "model x test split",
 }
 HEAD = """# A dataset on disk
@@ -37,6 +38,8 @@ my-dataset/
   logs/<session_id>.jsonl            what each session did, a JSON object a line
   grid.yaml  unit.yaml               what was planned, on which unit
   runs/<name>/                       trained models
+  import.json                        of an imported dataset: where it comes from, and what was left out
+  .verified.sqlite                   what `buscomp verify` has found right so far; may be deleted at any time
 ```
 
 Ids hold lower-case letters, digits, `_` and `-`, never a dot. Tables join on ids, never on row position. Paths are

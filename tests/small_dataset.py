@@ -178,7 +178,12 @@ def _splits(song_ids: list[str], settings: list[Setting]) -> list[dict[str, str]
                 split = "test_seen" if seen else "test_unseen"
             else:
                 split = "unused" if not seen else "validation" if validation else "train"
-            rows.append({"song_id": song_id, "setting_id": setting.setting_id, "split": split})
+            roles = {
+                "song_role": "unseen" if last else "validation" if validation else "seen",
+                "setting_role": "seen" if seen else "unseen",
+                "unit_role": "seen",
+            }
+            rows.append({"song_id": song_id, "setting_id": setting.setting_id, "split": split, **roles})
     return rows
 
 

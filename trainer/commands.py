@@ -34,6 +34,7 @@ def models(as_json: bool) -> None:
 @click.option("--model", default="s4-4-4", show_default=True, help="A name of `buscomp models`.")
 @click.option("--conditioning", help="How the model sees the controls.  [default: tvfilm where the model has it]")
 @click.option("--name", help="Folder under runs.  [default: model-conditioning]")
+@click.option("--subset", help="Train on this subset only, see `buscomp subset`.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Train for so long.  [default: 60]")
 @click.option("--steps", type=click.IntRange(1), help="Train for so many optimiser steps instead; repeatable.")
 @click.option("--seed", default=0, show_default=True, help="Of initial values and of the order of the clips.")

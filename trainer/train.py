@@ -61,6 +61,7 @@ def train(
     model: str = "s4-4-4",
     conditioning: str | None = None,
     name: str | None = None,
+    subset: str | None = None,
     seconds: float | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -77,7 +78,8 @@ def train(
     resume: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Run:
-    """Train `model` on the train split of `dataset` for `seconds` or `steps`, and leave it in `runs/<name>/`.
+    """Train `model` on the train split of `dataset`, or on a `subset` of it, for `seconds` or `steps`, and leave it in
+    `runs/<name>/`.
 
     `schedule`: one-cycle over the budget (the default with `seconds`), plateau of the validation loss (the default with
     `steps` where there is a validation split), or constant. `resume` goes on from the checkpoint of `name`; counted in
@@ -92,7 +94,7 @@ def train(
     # data
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    windows = Windows(dataset, "train", chunk_frames * clip_chunks, auto_flag)
+    windows = Windows(dataset, "train", chunk_frames * clip_chunks, auto_flag, subset=subset)
     validation = _validation_clips(dataset, chunk_frames * clip_chunks, batch, auto_flag, device)
     schedule = schedule or (PLATEAU if steps is not None and validation else ONE_CYCLE)
     if schedule not in SCHEDULES:
@@ -108,11 +110,11 @@ def train(
     network = build(model, conditioning, len(controls), dt_min).to(device)
     optimiser = make_optimiser(network, learning_rate, s4d_learning_rate)
     full_rates = [float(group["lr"]) for group in optimiser.param_groups]
-    run = run_named(dataset, name or f"{model}-{conditioning}")
+    run = run_named(dataset, name or "-".join(filter(None, (model, conditioning, subset))))
     about: dict[str, Any] = {
         "model": model, "conditioning": conditioning, "controls": controls, "params": parameter_count(network),
         "sample_rate": windows.sample_rate, "unit_id": dataset.unit.unit_id, "unit_sha256": _unit_sha256(dataset),
-        "train_sha256": windows.sha256, "seed": seed, "batch": batch, "chunk_frames": chunk_frames,
+        "subset": subset, "train_sha256": windows.sha256, "seed": seed, "batch": batch, "chunk_frames": chunk_frames,
         "clip_chunks": clip_chunks, "learning_rate": learning_rate, "s4d_learning_rate": s4d_learning_rate,
         "schedule": schedule, "dt_min": dt_min, "auto_flag": auto_flag, "validate_every": validate_every,
         "weight_decay": WEIGHT_DECAY, "clip_norm": CLIP_NORM, "loss": "l1 + mstft", "polarity_probability": 0.5,

@@ -38,12 +38,18 @@ class Clips:
 
 
 class Windows:
-    """Clips of `clip_frames` from one split of `dataset`."""
+    """Clips of `clip_frames` from one split of `dataset`, or from the windows of a subset of it."""
 
     def __init__(
-        self, dataset: Dataset, split: str, clip_frames: int, auto_flag: bool = True, memory_bytes: int = MEMORY_BYTES
+        self,
+        dataset: Dataset,
+        split: str,
+        clip_frames: int,
+        auto_flag: bool = True,
+        memory_bytes: int = MEMORY_BYTES,
+        subset: str | None = None,
     ):
-        table = dataset.pair_table(split)
+        table = dataset.pair_table(split, subset=subset)
         if table.empty:
             raise DatasetError(f"no accepted take is in the split {split}", mend="type `buscomp split`")
         self.sha256 = pairs_sha256(dataset, table)
@@ -51,8 +57,9 @@ class Windows:
         long_enough = table[table["frames"] >= clip_frames]
         if long_enough.empty:
             raise UsageError(
-                "every take is shorter than one clip", got=f"clips of {clip_frames} frames",
-                allowed=f"up to {table['frames'].max()}", mend="type a smaller --clip-chunks",
+                f"every {'take' if subset is None else 'window'} is shorter than one clip",
+                got=f"clips of {clip_frames} frames", allowed=f"up to {table['frames'].max()}",
+                mend="type a smaller --clip-chunks",
             )  # fmt: skip
         self.takes_too_short = len(table) - len(long_enough)
         self.silent_clips = 0  # skipped so far
@@ -64,9 +71,10 @@ class Windows:
             row["controls"] = control_vector(dataset.unit, row, auto_flag)
             self._takes.setdefault(row["song_id"], []).append(row)
         self._songs = sorted(self._takes)
-        files = long_enough.drop_duplicates("dry_path")["frames"].sum() + long_enough["frames"].sum()
+        pieces = long_enough.drop_duplicates(["dry_path", "start_frame", "frames"])
+        files = pieces["frames"].sum() + long_enough["frames"].sum()
         self._in_memory = int(files) * 2 * 4 <= memory_bytes
-        self._decoded: dict[str, Float32] = {}
+        self._decoded: dict[tuple[str, int, int], Float32] = {}
 
     def draw(self, batch: int, random: np.random.Generator) -> Clips:
         """`batch` clips. The same state of `random` gives the same clips."""
@@ -75,30 +83,32 @@ class Windows:
             song = self._songs[random.integers(len(self._songs))]
             take = self._takes[song][random.integers(len(self._takes[song]))]
             start = int(random.integers(take["frames"] - self._clip_frames + 1))
-            sent = self._read(take["dry_path"], start)
+            sent = self._read("dry_path", take, start)
             channel = int(random.integers(sent.shape[1]))
             if rms_dbfs(sent[:, channel : channel + 1]) < SILENT_DBFS:
                 self.silent_clips += 1
                 continue
             dry.append(sent[:, channel])
-            wet.append(self._read(take["wet_path"], start)[:, channel])
+            wet.append(self._read("wet_path", take, start)[:, channel])
             controls.append(take["controls"])
-            origins.append(f"{take['wet_path']} channel {channel} from frame {start}")
+            origins.append(f"{take['wet_path']} channel {channel} from frame {take['start_frame'] + start}")
             if len(dry) == batch:
                 return Clips(np.stack(dry)[:, None], np.stack(wet)[:, None], np.stack(controls), tuple(origins))
         raise DatasetError(f"hardly any clip is louder than {SILENT_DBFS:g} dBFS", mend="type `buscomp verify`")
 
-    def _read(self, relative: str, start: int) -> Float32:
-        """(clip_frames, channels) from `start`."""
+    def _read(self, which: str, take: dict[str, Any], start: int) -> Float32:
+        """(clip_frames, channels) from `start` in the take, or in its window."""
+        relative = take[which]
         path = self._dataset.file(relative)
         if not self._in_memory:
             with soundfile.SoundFile(path) as file:
-                file.seek(start)
+                file.seek(take["start_frame"] + start)
                 clip: Float32 = file.read(self._clip_frames, dtype="float32", always_2d=True)
         else:
-            if relative not in self._decoded:
-                self._decoded[relative] = read_audio(path)[0]
-            clip = self._decoded[relative][start : start + self._clip_frames]
+            piece = (relative, take["start_frame"], take["frames"])
+            if piece not in self._decoded:
+                self._decoded[piece] = read_audio(path, *piece[1:])[0]
+            clip = self._decoded[piece][start : start + self._clip_frames]
         if len(clip) != self._clip_frames:
             raise DatasetError(f"{relative} is shorter than the table says", mend="type `buscomp verify`")
         return clip
@@ -113,7 +123,10 @@ def one_sample_rate(table: pd.DataFrame) -> int:
 
 
 def pairs_sha256(dataset: Dataset, table: pd.DataFrame) -> str:
-    """Hash of which takes, with which audio, a split holds: a checkpoint's memory of what it was trained on."""
+    """Hash of which takes or windows, with which audio, a table holds: a checkpoint's memory of its training."""
     hashes = dataset.takes.set_index("take_id")["wet_sha256"]
-    lines = sorted(f"{row.song_id} {row.setting_id} {hashes[row.take_id]}" for row in table.itertuples())
+    lines = sorted(
+        f"{row.song_id} {row.setting_id} {hashes[row.take_id]} {row.start_frame} {row.frames}"
+        for row in table.itertuples()
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -12,14 +12,18 @@ import soundfile
 from click.testing import CliRunner
 
 from buscomp.cli import main
-from buscomp.curation import catalog as module
+from buscomp.curation import duplicates
+from buscomp.curation import song_row as module
 from buscomp.curation.catalog import Catalogued, catalog
-from buscomp.curation.decode import decode
+from buscomp.curation.decode import Decoded, decode
+from buscomp.curation.duplicates import chromaprint_is_there
+from buscomp.curation.groups import same_content
 from buscomp.manifests.dataset import Dataset
 from buscomp.manifests.errors import DatasetError, DiskFullError, UsageError
 from buscomp.manifests.integrity import verify
 from buscomp.manifests.pcm import pcm_sha256, read_pcm, write_flac
 from buscomp.manifests.schema import column_names
+from buscomp.manifests.tables import read_made_with, write_table
 from buscomp.tests.small_dataset import music
 
 
@@ -73,7 +77,10 @@ def test_two_files_become_two_songs_with_every_column_and_verify_finds_nothing(f
     assert rows == found.songs
     for row in rows:
         empty = {name for name in column_names("songs") if row[name] is None}
-        assert empty == {"artist", "source", "license"}
+        assert empty - {"acoustic_fingerprint"} == {  # which needs Chromaprint
+            *("artist", "source", "license", "duplicate_of"),
+            *("loudness_range_lu", "spectral_wall_hz"),  # shorter than 3 s; not cut
+        }
         pcm, rate = read_pcm(fresh.file(row["dry_path"]))
         assert (rate, len(pcm), pcm_sha256(pcm)) == (44_100, row["frames"], row["dry_sha256"])
     assert rows[0]["source_path"] == "songs/First Light.wav"
@@ -119,6 +126,104 @@ def test_the_second_of_two_songs_with_equal_samples_is_a_duplicate(fresh: Datase
     assert verify(fresh)[0] == []
 
 
+def test_a_row_tells_what_the_file_was_before_it_became_44100_hz(fresh: Dataset) -> None:
+    soundfile.write(fresh.songs_folder / "loud.wav", np.clip(9 * music(1.2, 48_000), -1.2, 1.2), 48_000, "FLOAT")
+    row = catalog(fresh).songs[1]
+    assert (row["source_format"], row["source_sample_rate"], row["source_channels"]) == ("WAV FLOAT", 48_000, 2)
+    assert row["source_peak_dbfs"] == pytest.approx(20 * np.log10(1.2), abs=1e-4)
+    assert row["sample_rate"] == 44_100
+    assert row["clipped_runs"] > 10
+    assert row["mastering"] == "mastered"
+    assert "+1 true peak +1." in " ".join(row["mastering_signs"])
+    assert row["plr_db"] == row["true_peak_dbtp"] - row["loudness_lufs"]
+
+
+needs_chromaprint = pytest.mark.skipif(not chromaprint_is_there(), reason="Chromaprint is not installed")
+
+
+@pytest.fixture
+def covers(fresh: Dataset) -> Dataset:
+    """Besides the two songs one of 12 s, and a quieter one of the same recording that begins 2 s later."""
+    song = np.concatenate([music(4.0, tempo_bpm=90 + 9 * n, tonic_hz=110 * 2 ** (5 * n / 12)) for n in range(3)])
+    soundfile.write(fresh.songs_folder / "take-off.wav", song, 44_100)
+    soundfile.write(fresh.songs_folder / "late-start.ogg", 0.3 * song[88_200:], 44_100)
+    return fresh
+
+
+@needs_chromaprint
+def test_a_song_that_sounds_like_another_is_quarantined_and_the_one_without_a_lossy_wall_stays(covers: Dataset) -> None:
+    by_id = {row["song_id"]: row for row in catalog(covers).songs}
+    assert by_id["take-off"]["status"] == "accepted"
+    (reason,) = by_id["late-start"]["reasons"] or by_id["take-off"]["reasons"]
+    other = by_id["late-start"]
+    assert (other["status"], other["duplicate_of"], other["dry_path"]) == ("quarantined", "take-off", None)
+    assert reason.startswith("duplicate_of:take-off (sounds the same: ")
+    assert reason.endswith(" s earlier)")
+    assert by_id["first-light"]["duplicate_of"] is by_id["take-off"]["duplicate_of"] is None
+    assert verify(covers)[0] == []
+
+
+@needs_chromaprint
+def test_songs_that_sound_the_same_may_stay_as_a_group_and_share_a_side_of_the_split(covers: Dataset) -> None:
+    found = catalog(covers, duplicates="group")
+    assert found.quarantined == []
+    assert {row["song_id"]: row["duplicate_of"] for row in found.songs if row["duplicate_of"]} == {
+        "late-start": "take-off"
+    }
+    assert [note for note in found.notes if note.startswith("late-start stays in the group of take-off: ")]
+    assert ["late-start", "take-off"] in same_content(found.songs)
+    assert catalog(covers).kept == 4  # the other choice asks for no new audio
+    assert catalog(covers).quarantined[0]["song_id"] == "late-start"
+
+
+@needs_chromaprint
+def test_a_song_in_a_plan_is_never_quarantined_for_its_sound(covers: Dataset) -> None:
+    catalog(covers, duplicates="group")
+    plan_all(covers)
+    found = catalog(covers)
+    assert found.quarantined == []
+    assert found.songs[1]["duplicate_of"] == "take-off"
+
+
+def test_without_chromaprint_a_note_says_that_songs_were_not_compared(
+    fresh: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "_library", lambda: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    found = catalog(fresh)
+    assert [row["acoustic_fingerprint"] for row in found.songs] == [None, None]
+    assert found.notes[-1].startswith("songs were not compared by ear: pip install pyacoustid")
+
+
+def test_a_catalog_of_an_earlier_version_is_measured_again_without_a_change_of_planned_audio(fresh: Dataset) -> None:
+    new = catalog(fresh).songs
+    options = read_made_with(fresh.table_path("songs"), "songs")
+    early = [
+        {name: row[name] for name in ("song_id", "status", "reasons", "dry_path", "dry_sha256", "dry_gain_db")}
+        for row in new
+    ]
+    for row, made in zip(early, new, strict=True):
+        row["source_sha256"] = made["source_sha256"]
+    del options["measures"]
+    write_table(fresh.table_path("songs"), "songs", early, made_with=options)
+    plan_all(fresh)
+    dry = {path: path.stat().st_mtime_ns for path in (fresh.root / "dry").iterdir()}
+    again = catalog(fresh)
+    assert again.kept == 2
+    assert again.songs == new
+    assert {path: path.stat().st_mtime_ns for path in (fresh.root / "dry").iterdir()} == dry
+
+
+def test_what_an_export_may_hold_follows_the_license_unless_songs_csv_says_so_itself(fresh: Dataset) -> None:
+    for name in ("a", "b", "c"):
+        drop(fresh.songs_folder, f"{name}.wav", 100.0 + 10 * ord(name))
+    (fresh.songs_folder / "songs.csv").write_text(
+        "file,license,redistribute\na.wav,CC-BY-4.0,\nb.wav,All rights reserved,Yes\nc.wav,CC0-1.0,no\n"
+    )
+    told = {row["song_id"]: row["redistributable"] for row in catalog(fresh).songs}
+    assert told == {"a": True, "b": True, "c": False, "first-light": False, "night-bus": False}
+
+
 def test_songs_csv_fills_title_artist_source_and_license(fresh: Dataset) -> None:
     with (fresh.songs_folder / "songs.csv").open("w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file).writerows(
@@ -152,6 +257,7 @@ def test_songs_csv_fills_title_artist_source_and_license(fresh: Dataset) -> None
         ("file\na.wav\na.wav\n", r"songs\.csv:3: a file is named twice, got a\.wav"),
         ("file,title\n,One\n", r"songs\.csv:2: the cell `file` is empty"),
         ("", r"songs\.csv:1: .* got nothing"),
+        ("file,redistribute\na.wav,maybe\n", r"songs\.csv:2: whether .* a\.wav, got maybe \(allowed: yes, no\)"),
     ],
 )
 def test_a_malformed_songs_csv_is_refused_with_its_line(fresh: Dataset, text: str, message: str) -> None:
@@ -168,7 +274,7 @@ def test_an_unchanged_song_is_kept_without_decoding_and_a_changed_one_is_not(
     first = catalog(fresh)
     decoded = []
 
-    def noted(path: Path) -> tuple[np.ndarray, int]:
+    def noted(path: Path) -> Decoded:
         decoded.append(path.name)
         return decode(path)
 
@@ -272,8 +378,16 @@ def test_a_mono_song_can_be_doubled(fresh: Dataset) -> None:
 
 
 def test_a_wrong_mode_or_target_is_refused(fresh: Dataset) -> None:
-    for wrong in ({"normalise": "loud"}, {"mono": "left"}, {"target_db": 3.0}, {"target_db": float("nan")}):
-        with pytest.raises(UsageError, match="allowed: peak, rms, lufs; -60 to 0 dB; mono refuse, double"):
+    for wrong in (
+        {"normalise": "loud"},
+        {"mono": "left"},
+        {"duplicates": "keep"},
+        {"target_db": 3.0},
+        {"target_db": float("nan")},
+    ):
+        with pytest.raises(
+            UsageError, match="allowed: peak, rms, lufs; -60 to 0 dB; mono refuse, double; duplicates quarantine, group"
+        ):
             catalog(fresh, **wrong)
 
 

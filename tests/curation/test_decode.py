@@ -36,8 +36,8 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize(("kind", "suffix"), [("WAV", "wav"), ("FLAC", "flac"), ("AIFF", "aiff"), ("FLAC", "wav")])
 def test_lossless_files_decode_to_the_last_bit_whatever_their_name(tmp_path: Path, kind: str, suffix: str) -> None:
-    audio, rate = decode(written(tmp_path / f"song.{suffix}", kind=kind))
-    assert rate == 44_100
+    audio, rate, told = decode(written(tmp_path / f"song.{suffix}", kind=kind))
+    assert (rate, told) == (44_100, f"{kind} PCM_24")
     np.testing.assert_array_equal(audio * 2.0**31, SAMPLES)
 
 
@@ -46,7 +46,7 @@ def test_lossless_files_decode_to_the_last_bit_whatever_their_name(tmp_path: Pat
 )
 def test_lossy_files_decode_to_their_length_and_sound(tmp_path: Path, kind: str, subtype: str, rate: int) -> None:
     sent = music(0.5, rate)
-    audio, found = decode(written(tmp_path / "song", sent, rate, subtype, kind))
+    audio, found, _ = decode(written(tmp_path / "song", sent, rate, subtype, kind))
     assert found == rate
     assert audio.shape == sent.shape
     assert np.corrcoef(audio[:, 0], sent[:, 0])[0, 1] > 0.95
@@ -54,14 +54,14 @@ def test_lossy_files_decode_to_their_length_and_sound(tmp_path: Path, kind: str,
 
 def test_the_child_returns_the_same_samples_as_this_process(tmp_path: Path) -> None:
     path = written(tmp_path / "song.flac", kind="FLAC")
-    audio, rate = decode_in_child(path)
-    assert rate == 44_100
-    np.testing.assert_array_equal(audio, decode(path)[0])
+    audio, rate, told = decode_in_child(path)
+    assert (rate, told) == (44_100, "FLAC PCM_24")
+    np.testing.assert_array_equal(audio, decode(path).audio)
 
 
 def test_lossy_audio_above_full_scale_is_not_clipped(tmp_path: Path) -> None:
     noise = np.sign(np.random.default_rng(2).normal(size=(44_100, 2))).astype(np.float32)
-    audio, _ = decode(written(tmp_path / "loud.ogg", noise, subtype="VORBIS", kind="OGG"))
+    audio = decode(written(tmp_path / "loud.ogg", noise, subtype="VORBIS", kind="OGG")).audio
     assert np.abs(audio).max() > 1.2
 
 
@@ -94,6 +94,43 @@ def test_a_header_that_claims_68_thousand_million_frames_is_refused_before_decod
     contents[22:26] = b"\xff" * 4
     path.write_bytes(contents)
     assert refusal(path) == f"impossible_header: it claims {2**36 - 1} frames"
+
+
+def test_a_flac_that_was_never_closed_claims_2_to_the_63_frames_and_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "song.flac", kind="FLAC")
+    contents = bytearray(path.read_bytes())
+    contents[21] &= 0xF0
+    contents[22:26] = bytes(4)  # 0: unknown, which libsndfile reads as 2^63 - 1
+    path.write_bytes(contents)
+    assert refusal(path) == f"impossible_header: it claims {2**63 - 1} frames"
+
+
+def test_a_header_that_claims_more_memory_than_the_child_has_is_refused_before_decoding(tmp_path: Path) -> None:
+    path = written(tmp_path / "song.flac", kind="FLAC")
+    contents = bytearray(path.read_bytes())
+    contents[22:26] = ((1 << 30) + 1).to_bytes(4, "big")  # of 2 channels and 4 bytes: 8 GB and 8 bytes
+    path.write_bytes(contents)
+    with pytest.raises(SongRefusedError, match="too_large: its samples need more than 8 GB of memory"):
+        decode_in_child(path)
+
+
+@pytest.mark.parametrize(("kind", "place"), [("W64", b"data"), ("RF64", b"ds64")])
+@pytest.mark.parametrize("claimed", [2**63 - 1, 2**63, 2**64 - 1, 2**40])
+def test_64_bit_sizes_that_lie_are_refused_or_leave_the_samples_that_are_there(
+    tmp_path: Path, kind: str, place: bytes, claimed: int
+) -> None:
+    path = written(tmp_path / "song", kind=kind)
+    contents = bytearray(path.read_bytes())
+    where = contents.index(place) + 16  # a W64 names a chunk by 16 bytes; ds64: riff, data
+    contents[where : where + 8] = claimed.to_bytes(8, "little")
+    path.write_bytes(contents)
+    reason, audio = "", (SAMPLES / 2.0**31).astype(np.float32)
+    try:
+        audio = decode_in_child(path).audio
+    except SongRefusedError as refused:
+        reason = refused.reason
+    assert reason.partition(":")[0] in ("", "truncated", "undecodable", "impossible_header", "too_large")
+    np.testing.assert_array_equal(audio * 2.0**31, SAMPLES)
 
 
 def test_a_header_that_claims_an_hour_more_than_there_is_is_refused(tmp_path: Path) -> None:
@@ -149,7 +186,7 @@ def test_a_damaged_file_is_decoded_or_refused_but_harms_nothing(
     path.write_bytes(contents)
     reason: str | None = None
     try:
-        audio, rate = decode_in_child(path)
+        audio, rate, _ = decode_in_child(path)
     except SongRefusedError as refused:
         reason = refused.reason
     else:

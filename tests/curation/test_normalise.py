@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from buscomp.curation.decode import SongRefusedError
+from buscomp.curation.decode import Decoded, SongRefusedError
 from buscomp.curation.normalise import headroom_note, make_dry
 from buscomp.manifests.levels import from_db, loudness_lufs, peak_dbfs, rms_dbfs
 from buscomp.manifests.pcm import to_float
@@ -20,15 +20,15 @@ SONG = music(1.5)
 )
 @pytest.mark.parametrize("gain_db", [-30.0, 0.0, 14.0])
 def test_every_song_comes_out_at_the_target_whatever_its_level(mode, target_db, level, gain_db) -> None:
-    dry = make_dry(SONG * np.float32(from_db(gain_db)), 44_100, mode, target_db)
+    dry = make_dry(Decoded(SONG * np.float32(from_db(gain_db)), 44_100, ""), mode, target_db)
     assert level(to_float(dry.pcm)) == pytest.approx(target_db, abs=0.001)
-    unscaled = make_dry(SONG, 44_100, mode, target_db)
+    unscaled = make_dry(Decoded(SONG, 44_100, ""), mode, target_db)
     assert dry.measured["dry_gain_db"] == pytest.approx(unscaled.measured["dry_gain_db"] - gain_db, abs=1e-4)
 
 
 def test_a_source_above_full_scale_is_scaled_down_not_clipped() -> None:
     loud = SONG * np.float32(1.6 / np.abs(SONG).max())
-    dry = make_dry(loud, 44_100)
+    dry = make_dry(Decoded(loud, 44_100, ""))
     expected = loud.astype(np.float64) / np.abs(loud).max() * from_db(-12)
     assert np.abs(to_float(dry.pcm) - expected).max() <= 0.51 * 2.0**-23
     assert dry.measured["clipped_runs"] == 0
@@ -40,7 +40,7 @@ def test_a_1_khz_tone_at_another_rate_is_the_same_tone_at_44100_hz(rate: int) ->
         wave = np.sin(2 * np.pi * 1000 * np.arange(2 * at) / at)
         return np.stack([wave, wave], axis=1).astype(np.float32)
 
-    dry = make_dry(tone(rate), rate)
+    dry = make_dry(Decoded(tone(rate), rate, ""))
     assert dry.measured["frames"] == 88_200
     found, expected = to_float(dry.pcm)[2000:-2000, 0], tone(44_100)[2000:-2000, 0]
     gain = np.dot(found, expected) / np.dot(expected, expected)
@@ -48,7 +48,7 @@ def test_a_1_khz_tone_at_another_rate_is_the_same_tone_at_44100_hz(rate: int) ->
 
 
 def test_the_columns_describe_the_quantised_dry() -> None:
-    measured = make_dry(SONG + np.float32(0.01), 44_100).measured
+    measured = make_dry(Decoded(SONG + np.float32(0.01), 44_100, "WAV PCM_24")).measured
     assert measured["peak_dbfs"] == pytest.approx(-12, abs=1e-4)
     assert measured["true_peak_dbtp"] >= measured["peak_dbfs"]
     assert measured["crest_db"] == pytest.approx(measured["peak_dbfs"] - measured["rms_dbfs"])
@@ -57,16 +57,26 @@ def test_the_columns_describe_the_quantised_dry() -> None:
     assert measured["dc_offset"] == pytest.approx(gain * np.abs((SONG + 0.01).mean(axis=0)).max(), rel=1e-3)
 
 
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_the_decoded_samples_stay_as_they_are_unless_they_may_be_overwritten(rate: int) -> None:
+    before = SONG.copy()
+    dry = make_dry(Decoded(before, rate, ""))
+    np.testing.assert_array_equal(before, SONG)
+    again = make_dry(Decoded(before, rate, ""), overwrite=True)
+    np.testing.assert_array_equal(dry.pcm, again.pcm)
+    assert dry.measured == again.measured
+
+
 def test_flat_tops_of_the_source_are_counted_before_resampling() -> None:
     clipped = np.clip(SONG, -0.1, 0.1)
-    assert make_dry(clipped, 48_000).measured["clipped_runs"] > 3
+    assert make_dry(Decoded(clipped, 48_000, "")).measured["clipped_runs"] > 3
 
 
 def test_mono_is_refused_or_doubled() -> None:
     mono = SONG[:, :1]
     with pytest.raises(SongRefusedError, match="mono"):
-        make_dry(mono, 44_100)
-    pcm = make_dry(mono, 44_100, mono="double").pcm
+        make_dry(Decoded(mono, 44_100, ""))
+    pcm = make_dry(Decoded(mono, 44_100, ""), mono="double").pcm
     np.testing.assert_array_equal(pcm[:, 0], pcm[:, 1])
 
 
@@ -84,7 +94,7 @@ def test_mono_is_refused_or_doubled() -> None:
 )
 def test_what_cannot_become_a_song_is_refused_with_a_figure(audio, rate, mode, target_db, reason) -> None:
     with pytest.raises(SongRefusedError, match=reason):
-        make_dry(audio, rate, mode, target_db)
+        make_dry(Decoded(audio, rate, ""), mode, target_db)
 
 
 def test_the_headroom_note_comes_exactly_when_5_db_more_would_pass_full_scale() -> None:

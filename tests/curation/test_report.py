@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from buscomp.cli import main
+from buscomp.curation.drawing import Figure
 from buscomp.curation.report import gather, report
 from buscomp.curation.split import split
 from buscomp.manifests.dataset import Dataset
@@ -51,8 +53,31 @@ def reject_one(dataset: Dataset) -> Dataset:
     return Dataset(dataset.root)
 
 
+def annotate(dataset: Dataset) -> Dataset:
+    """Tempo, key, genres and instruments of all three songs."""
+    genres = (["rock", "pop"], ["rock"], ["folk"])
+    rows = [
+        {
+            "song_id": song["song_id"],
+            "dry_sha256": song["dry_sha256"],
+            "tempo_bpm": 100.0 + 10 * place,
+            "key": "C major",
+        }
+        | {"genres": genres[place], "genres_backend": "tests", "instruments": ["piano"], "instruments_backend": "tests"}
+        for place, song in enumerate(dataset.rows("songs"))
+    ]
+    write_table(dataset.table_path("annotations"), "annotations", rows)
+    return Dataset(dataset.root)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of words and numbers: drawing takes most of the time."""
+    monkeypatch.setattr(Figure, "svg", "<svg></svg>")
+
+
 def page_of(dataset: Dataset) -> str:
-    return report(dataset)[0].read_text()
+    return report(dataset).page.read_text()
 
 
 def images(page: str) -> list[str]:
@@ -61,7 +86,7 @@ def images(page: str) -> list[str]:
 
 
 def headings(page: str) -> list[str]:
-    return re.findall(r"<h2>(.*?)</h2>", page)
+    return re.findall(r"<h2 id=\"\w+\">(.*?)</h2>", page)
 
 
 def test_a_whole_dataset_shows_every_section_and_its_figures(dataset: Dataset) -> None:
@@ -72,19 +97,23 @@ def test_a_whole_dataset_shows_every_section_and_its_figures(dataset: Dataset) -
     page = page_of(reject_one(add_results(dataset)))
     assert headings(page) == [
         "What the unit does",
-        "Models beside the trivial answers",
+        "Settings",
         "Songs",
         "Split",
+        "Models beside the trivial answers",
         "Capture",
+        "Beside published datasets",
         "Where it comes from",
+        "Not here yet",
     ]
+    assert all(f'<a href="#{name}">' in page for name in re.findall(r'<h2 id="(\w+)">', page))
     assert "SSL 500-series bus compressor" in page
     assert "<b>3</b><span>songs" in page
     assert "<b>4</b><span>settings: 2 grid, 2 random" in page
     assert "<b>11</b><span>takes accepted, 1 to do" in page
     assert "Drawn with seed 1." in page
     drawn = images(page)
-    assert len(drawn) == 7
+    assert len(drawn) == 13
     assert any(">s4 tvfilm</text>" in svg and ">input</text>" in svg for svg in drawn)
     assert all(svg.startswith("<svg") and svg.rstrip().endswith("</svg>") for svg in drawn)
 
@@ -93,7 +122,9 @@ def test_what_is_missing_is_left_out(tmp_path: Path, dataset: Dataset) -> None:
     bare = Dataset(tmp_path / "bare")
     write_table(bare.table_path("songs"), "songs", dataset.rows("songs"))
     page = page_of(bare)
-    assert headings(page) == ["Songs", "Where it comes from"]
+    assert headings(page) == ["Songs", "Where it comes from", "Not here yet"]
+    assert "Nothing is captured: <code>buscomp capture</code> does it." in page
+    assert "No song has tempo: <code>buscomp annotate</code> writes it" in page
     assert images(page) == []
     assert "takes accepted" not in page
     assert "nan" not in page.lower().replace("nano", "")
@@ -106,9 +137,11 @@ def test_a_title_with_a_script_comes_out_as_text_and_the_page_needs_no_network(d
     assert "<script" not in page
     assert all("<script" not in svg for svg in images(page))
     assert any("$\\frac{" in svg for svg in images(page))
-    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:)|https?:|@import|url\(", page)
+    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:|#)|https?:|@import|url\(", page)
+    assert "default-src 'none'" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_rejected_take_is_listed_with_its_reasons_and_what_followed(dataset: Dataset) -> None:
     assert "No take was rejected" in page_of(dataset)
     rejected = gather(reject_one(dataset))["rejected"]
@@ -118,9 +151,10 @@ def test_a_rejected_take_is_listed_with_its_reasons_and_what_followed(dataset: D
     assert "drift; =HYPERLINK(1)" in page_of(Dataset(dataset.root))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_cells_that_a_spreadsheet_would_run_get_a_quote(dataset: Dataset) -> None:
     dataset = change_songs(reject_one(dataset), title="=1+1", artist="@SUM", source="-2", loudness_lufs=-20.0)
-    _, tables = report(dataset)
+    tables = report(dataset).data
     with next(path for path in tables if path.name == "songs.csv").open() as file:
         first = next(csv.DictReader(file))
     assert (first["title"], first["artist"], first["source"]) == ("'=1+1", "'@SUM", "'-2")
@@ -129,6 +163,7 @@ def test_cells_that_a_spreadsheet_would_run_get_a_quote(dataset: Dataset) -> Non
         assert next(csv.DictReader(file))["reasons"] == "drift; =HYPERLINK(1)"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_best_figure_of_each_column_and_no_other_is_bold(dataset: Dataset) -> None:
     page = page_of(add_results(dataset))
     best = re.findall(r'<td class="n best">(.*?)</td>', page)
@@ -177,4 +212,121 @@ def test_the_page_and_the_data_go_where_they_are_asked_to(dataset: Dataset, tmp_
     assert (tmp_path / "a" / "b.html").stat().st_size > 20_000
     assert not (dataset.root / "report.html").exists()
     alignment = pd.read_csv(tmp_path / "a" / "report-data" / "alignment.csv")
-    assert list(alignment["latency_samples"]) == [137.25] * 12
+    assert list(alignment["latency_samples_median"]) == [137.25] * 12
+    assert not (tmp_path / "a" / "report-figures").exists()
+
+
+def test_an_empty_folder_of_manifests_gives_a_page_that_says_what_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    made = report(Dataset(tmp_path))
+    page = made.page.read_text()
+    assert "There are no accepted songs: <code>buscomp catalog songs</code> makes them." in page
+    assert (made.data, images(page)) == ([], [])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_plan_without_a_take_shows_where_the_settings_stand_and_nothing_that_was_measured(dataset: Dataset) -> None:
+    planned = ("take_id", "song_id", "setting_id", "unit_id", "attempt", "sequence")
+    rows = [{name: row[name] for name in planned} | {"status": "planned"} for row in dataset.rows("takes")]
+    write_table(dataset.table_path("takes"), "takes", rows)
+    write_table(dataset.table_path("sessions"), "sessions", [])
+    assert list(gather(Dataset(dataset.root))["figures"]) == ["coverage"]
+    assert "<b>0</b><span>takes accepted, 12 to do" in page_of(Dataset(dataset.root))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_every_figure_has_a_title_a_caption_with_numbers_and_a_description_for_who_cannot_see_it(
+    dataset: Dataset,
+) -> None:
+    page = page_of(annotate(reject_one(add_results(dataset))))
+    found = re.findall(
+        r'<figure>\n<h3>(.+?)</h3>\n<div.*?><img src="data:.*? alt="(.+?)"></div>\n<figcaption>(.+?) <', page
+    )
+    drawn = gather(Dataset(dataset.root))["figures"]
+    assert [title for title, _, _ in found] == [html.escape(title_of) for title_of in order_of(page, drawn)]
+    assert len(found) == len(drawn) == 17
+    for title, alt, caption in found:
+        assert re.search(r"\d", caption), title
+        assert len(alt) > 40, title
+        assert alt != caption, title
+
+
+def order_of(page: str, drawn: dict[str, Figure]) -> list[str]:
+    """Titles in the order in which the page shows the figures."""
+    return [figure.title for figure in sorted(drawn.values(), key=lambda f: page.index(f"report-data/{f.name}.csv"))]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_each_figure_has_the_numbers_it_draws_as_csv(dataset: Dataset) -> None:
+    dataset = annotate(reject_one(add_results(dataset)))
+    made = report(dataset)
+    written = {path.stem: path for path in made.data}
+    for name, figure in gather(dataset)["figures"].items():
+        with written[name].open() as file:
+            read = list(csv.DictReader(file))
+        assert len(read) == len(figure.data), name
+        assert set(figure.data.columns) <= set(read[0]), name
+
+
+def test_a_rejected_take_is_told_by_reason_by_session_and_one_by_one(dataset: Dataset) -> None:
+    content = gather(reject_one(dataset))
+    assert [(row["reason"], row["takes"]) for row in content["rejections"]] == [("=HYPERLINK(1)", 1), ("drift", 1)]
+    (session,) = content["sessions"]
+    told = {name: session[name] for name in ("takes", "accepted", "rejected", "superseded", "alarms", "overridden")}
+    assert told == {"takes": 13, "accepted": 11, "rejected": 1, "superseded": 1, "alarms": 3, "overridden": 0}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_only_the_first_rejected_takes_are_named_when_there_are_very_many_but_the_csv_has_all(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buscomp.curation.report.LISTED_UP_TO", 2)
+    rows = [row | {"status": "rejected", "reasons": ["xrun"]} for row in dataset.rows("takes")]
+    write_table(dataset.table_path("takes"), "takes", rows)
+    made = report(Dataset(dataset.root))
+    page = made.page.read_text()
+    assert "The first 2 of 12 in the order of the plan; every one is in" in page
+    assert page.count(">open</td>") == 2
+    (path,) = (path for path in made.data if path.stem == "rejected")
+    assert pd.read_csv(path)["outcome"].to_list() == ["open"] * 12
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_annotations_of_other_audio_are_left_out_and_the_page_says_so(dataset: Dataset) -> None:
+    annotate(dataset)
+    page = page_of(change_songs(dataset, dry_sha256="f" * 64))
+    assert "Annotations of 1 of 3 songs are of other audio and left out" in page
+    assert "2 songs from 110.0 to 120.0 BPM" in page
+
+
+def test_png_and_pdf_of_every_figure_are_written_when_asked_for(dataset: Dataset) -> None:
+    annotate(dataset)
+    for name in ("takes", "settings", "sessions", "fingerprints"):
+        dataset.table_path(name).unlink()
+    done = CliRunner().invoke(main, ["report", "--dataset", str(dataset.root), "--figures", "--json"])
+    assert done.exit_code == 0, done.output
+    written = [Path(path) for path in json.loads(done.output)["figures"]]
+    names = ["hours_by_genre", "hours_by_instrument", "tempo", "keys", "spread"]
+    assert [path.name for path in written] == [f"{name}.{kind}" for name in names for kind in ("png", "pdf")]
+    assert {path.parent for path in written} == {dataset.root / "report-figures"}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_the_catalog_suspects_of_the_songs_is_told_above_them(dataset: Dataset) -> None:
+    rows = dataset.rows("songs")
+    rows[0] |= {"mastering": "mastered", "mastering_signs": ["+2 a", "+1 b"], "spectral_wall_hz": 16_000.0}
+    rows[1] |= {"redistributable": False, "duplicate_of": "song-0", "acoustic_fingerprint": "A" * 5000}
+    rows[2] |= {"redistributable": True, "mastering": "unmastered"}
+    write_table(dataset.table_path("songs"), "songs", rows)
+    made = report(Dataset(dataset.root))
+    page = made.page.read_text()
+    for sentence in (
+        "1 song looks mastered.",
+        "1 song seems to come from a lossy coder.",
+        "1 song repeats the recording of another.",
+        "No export may hold 1 song.",
+    ):
+        assert sentence in page
+    (songs,) = (path for path in made.data if path.stem == "songs")
+    assert pd.read_csv(songs)["mastering_signs"].to_list()[0] == "'+2 a; +1 b"
+    assert songs.stat().st_size < 3000

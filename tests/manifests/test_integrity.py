@@ -1,4 +1,4 @@
-"""`buscomp verify`: missing, corrupt, unlisted and stale are told apart."""
+"""`buscomp verify`: what is wrong is told apart, by any number of processes, and an interrupted run goes on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from click.testing import CliRunner
 
 from buscomp.manifests.commands import verify as verb
 from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.finding import Finding
 from buscomp.manifests.integrity import plan_again, verify
 from buscomp.manifests.pcm import read_pcm, write_flac
 from buscomp.manifests.tables import write_table
+from buscomp.manifests.verified import Verified
 
 WET = "wet/thr-28_att0p1_rel0p1_rat2/song-0.flac"
 
@@ -107,7 +109,10 @@ def test_a_table_older_than_the_journal_is_stale_until_rebuilt(dataset: Dataset)
 
 def test_a_damaged_table_is_corrupt_and_a_rebuild_mends_it(dataset: Dataset) -> None:
     whole = dataset.rows("takes")
-    flip(dataset.table_path("takes"), 0.2)
+    path = dataset.table_path("takes")
+    data = bytearray(path.read_bytes())
+    data[1000:1200] = bytes(200)
+    path.write_bytes(data)
     assert found(dataset) == [("corrupt", "manifests/takes.parquet")]
     result = CliRunner().invoke(verb, ["--dataset", str(dataset.root), "--rebuild"])
     assert result.exit_code == 0, result.output
@@ -162,6 +167,122 @@ def test_the_verb_exits_with_0_or_1_and_tells_machines_what_it_found(dataset: Da
     spoiled = CliRunner().invoke(verb, ["--dataset", str(dataset.root), "--json"])
     assert spoiled.exit_code == 1
     assert [finding["kind"] for finding in json.loads(spoiled.stdout)["findings"]] == ["missing", "unlisted"]
+
+
+def test_two_processes_find_what_one_finds(dataset: Dataset) -> None:
+    flip(dataset.file(WET), 0.5)
+    dataset.file("dry/song-2.flac").unlink()
+    assert verify(dataset, jobs=2) == verify(dataset, jobs=1)
+
+
+@pytest.mark.filterwarnings("default")  # distributed's own
+def test_a_dask_scheduler_finds_what_one_process_finds(dataset: Dataset) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs buscomp[cluster]")
+    flip(dataset.file(WET), 0.5)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as here:
+        assert verify(dataset, scheduler=here.scheduler_address) == verify(dataset)
+
+
+class StopError(Exception):
+    """Ctrl-C, for a test."""
+
+
+def stop_after(files: int) -> Callable[[int], Callable[[], None]]:
+    """A `count` that interrupts."""
+
+    def start(total: int) -> Callable[[], None]:
+        left = iter(range(files - 1, -1, -1))
+
+        def one_more() -> None:
+            if next(left) == 0:
+                raise StopError
+
+        return one_more
+
+    return start
+
+
+def checked(dataset: Dataset, *, again: bool = False, only_new: bool = False) -> int:
+    """How many files a run decodes."""
+    with Verified(dataset.root, again=again, only_new=only_new) as known:
+        _, count = verify(dataset, known=known)
+    return count
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped_and_the_next_one_begins_anew(dataset: Dataset) -> None:
+    with pytest.raises(StopError), Verified(dataset.root) as known:
+        verify(dataset, known=known, count=stop_after(6))
+    assert checked(dataset) == 15 - 6
+    assert checked(dataset) == 15
+
+
+def test_again_begins_anew_though_the_last_run_was_interrupted(dataset: Dataset) -> None:
+    with pytest.raises(StopError), Verified(dataset.root) as known:
+        verify(dataset, known=known, count=stop_after(6))
+    assert checked(dataset, again=True) == 15
+
+
+def test_only_new_checks_what_has_changed_since_in_the_file_or_in_its_table(dataset: Dataset) -> None:
+    assert checked(dataset) == 15
+    assert checked(dataset, only_new=True) == 0
+    path = dataset.file(WET)
+    flip(path, 0.5)
+    rows = dataset.rows("songs")
+    rows[1]["loudness_lufs"] += 1
+    write_table(dataset.table_path("songs"), "songs", rows)
+    with Verified(dataset.root, only_new=True) as known:
+        findings, count = verify(dataset, known=known)
+    assert (count, known.known) == (2, 13)
+    assert [(finding.kind, finding.path) for finding in findings] == [("level", "dry/song-1.flac"), ("corrupt", WET)]
+    assert checked(dataset, only_new=True) == 2  # what is wrong is never known
+
+
+def test_a_file_that_was_replaced_while_a_run_was_interrupted_is_checked_again(dataset: Dataset) -> None:
+    with pytest.raises(StopError), Verified(dataset.root) as known:
+        verify(dataset, known=known, count=stop_after(15))
+    flip(dataset.file(WET), 0.5)
+    with Verified(dataset.root) as known:
+        findings, count = verify(dataset, known=known)
+    assert count == 1
+    assert findings[0].path == WET
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 5000])
+def test_a_damaged_memory_of_work_only_costs_work(dataset: Dataset, data: bytes) -> None:
+    assert checked(dataset) == 15
+    (dataset.root / ".verified.sqlite").write_bytes(data)
+    assert checked(dataset, only_new=True) == 15
+
+
+def test_a_take_that_was_moved_by_another_shift_than_its_latency_is_misaligned(dataset: Dataset) -> None:
+    for path in dataset.root.glob("journal.sqlite*"):
+        path.unlink()
+    rows = dataset.rows("takes")
+    rows[0]["integer_shift_samples"] = 130
+    rows[1] |= {"integer_shift_samples": 100, "loopback_latency_samples": 100.2}  # the unit's own 37.25 stay
+    write_table(dataset.table_path("takes"), "takes", rows)
+    findings, _ = verify(dataset)
+    assert [(finding.path, finding.detail) for finding in findings if "was moved" in finding.detail] == [
+        (rows[0]["wet_path"], "it was moved by 130 samples, the recorded latency is 137.25")
+    ]
+    assert {finding.kind for finding in findings} == {"misaligned"}
+
+
+def test_a_misaligned_take_is_planned_anew(dataset: Dataset) -> None:
+    assert plan_again(dataset, [Finding("misaligned", WET, "late")]) == ["t000000-2"]
+    with dataset.journal() as journal:
+        assert journal.takes()[0]["reasons"] == ["misaligned_file"]
+
+
+def test_the_verb_tells_how_many_files_it_knew(dataset: Dataset) -> None:
+    where = ["--dataset", str(dataset.root)]
+    CliRunner().invoke(verb, where)
+    told = CliRunner().invoke(verb, [*where, "--only-new", "--json"])
+    assert (told.exit_code, json.loads(told.stdout)["checked_files"], json.loads(told.stdout)["known_files"]) == (
+        0,
+        0,
+        15,
+    )
 
 
 def test_verify_changes_nothing(dataset: Dataset, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import torch
 
 from buscomp.manifests.dataset import Dataset
 from buscomp.manifests.errors import BuscompError, DatasetError, UsageError
+from buscomp.manifests.pcm import read_audio
+from buscomp.manifests.tables import write_table
 from buscomp.trainer.checkpoint import load_about, load_model, newest_run, run_named
 from buscomp.trainer.initialise import fit_output_layer
 from buscomp.trainer.optimiser import make_optimiser, one_cycle, parameter_groups
@@ -211,3 +213,41 @@ def test_an_interrupted_run_replaces_the_model_of_an_older_run_of_the_same_name(
     train(dataset, steps=3, seed=1, **SMALL)
     run = train(dataset, steps=3, seed=2, report=lambda line: signal.raise_signal(signal.SIGINT), **SMALL)
     assert (load_about(run)["seed"], load_about(run)["step"]) == (2, 1)
+
+
+def a_subset(dataset):
+    """Half of each training take, from its 1000th frame."""
+    takes = dataset.pair_table("train")
+    rows = [
+        {"subset": "half", "take_id": take_id, "start_frame": 1000, "frames": 22_050} for take_id in takes["take_id"]
+    ]
+    write_table(dataset.table_path("subsets"), "subsets", rows)
+    return Dataset(dataset.root)
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
+def test_clips_of_a_subset_lie_in_its_windows(dataset, memory_bytes):
+    windows = Windows(a_subset(dataset), "train", 4096, memory_bytes=memory_bytes, subset="half")
+    clips = windows.draw(32, np.random.default_rng(0))
+    starts = [int(origin.rsplit(" ", 1)[1]) for origin in clips.origins]
+    assert min(starts) >= 1000
+    assert max(starts) + 4096 <= 1000 + 22_050
+    for origin, start, wet in zip(clips.origins, starts, clips.wet, strict=True):
+        path, channel = origin.split(" ")[0], int(origin.split(" ")[2])
+        np.testing.assert_array_equal(wet[0], read_audio(dataset.file(path))[0][start : start + 4096, channel])
+    assert windows.sha256 != Windows(dataset, "train", 4096).sha256
+
+
+def test_a_run_on_a_subset_is_named_by_it_and_goes_on_with_it_alone(dataset):
+    opened = a_subset(dataset)
+    run = train(opened, steps=2, subset="half", **SMALL)
+    assert run.folder.name == "s4-4-4-tvfilm-half"
+    assert load_about(run)["subset"] == "half"
+    train(opened, steps=2, subset="half", resume=True, **SMALL)
+    with pytest.raises(UsageError, match=r"was begun with another subset \(allowed: half\)"):
+        train(opened, steps=2, name=run.folder.name, resume=True, **SMALL)
+
+
+def test_a_window_shorter_than_a_clip_is_refused(dataset):
+    with pytest.raises(UsageError, match=r"every window is shorter than one clip, .* \(allowed: up to 22050\)"):
+        Windows(a_subset(dataset), "train", 30_000, subset="half")
