@@ -286,7 +286,7 @@ def test_a_lost_take_goes_back_into_the_plan_with_retake(root: Path):
     lost.unlink()
     found = run(root, "verify", "--retake")
     assert found.exit_code == 1
-    assert f"missing   {lost.relative_to(root)}" in found.output
+    assert f"missing    {lost.relative_to(root)}" in found.output
     assert run(root, *CAPTURE).exit_code == 0
     assert lost.exists()
     assert run(root, "verify").exit_code == 0

@@ -55,7 +55,7 @@ def capturing(root: Path) -> Iterator[subprocess.Popen[str]]:
     line = [*LINE, "capture", "--device", "virtual", "--grid", "grid.yaml"]
     with subprocess.Popen(line, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            until(lambda: any(root.glob("wet/*/*.flac")), process)
+            until(lambda: len(list(root.glob("wet/*/*.flac"))) > 1, process)  # the row of the first is written, too
             yield process
         finally:
             process.kill()
