@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..manifests.unit import Unit, shown
-from .drawing import BLUE, RUST, VECTORS_UP_TO, WIDE_IN, Figure, name_cells, shades
+from .drawing import BLUE, RUST, VECTORS_UP_TO, WIDE_IN, Figure, name_cells, shade_key, shades
 from .gain_reduction import PANELS_A_ROW, Positions
 from .wording import count, number
 
@@ -71,12 +71,8 @@ def coverage(settings: pd.DataFrame, unit: Unit, positions: Positions, captured:
             name_cells(axes, across, up)
             axes.set_xlabel(a)
             axes.set_ylabel(b)
-        for axes in list(panels.flat)[len(pairs) :]:
-            axes.set_visible(False)
-        bar = canvas.colorbar(image, ax=panels, shrink=0.8, aspect=30, pad=0.015)
-        bar.set_label("seen settings (grid)")
+        bar = shade_key(canvas, panels, len(pairs), image, "seen settings (grid)")
         bar.ax.yaxis.get_major_locator().set_params(integer=True)
-        bar.outline.set_visible(False)
         handles, labels = canvas.axes[0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside upper left", fontsize=8, handletextpad=0.3)
 

@@ -149,6 +149,16 @@ def name_ticks(axes: Axes, names: list[str], side: bool = False) -> None:
     ticks(range(0, len(names), step), names[::step], fontsize=7.5)
 
 
+def shade_key(canvas: Canvas, panels: Any, used: int, image: Any, label: str) -> Any:
+    """What the shades of a figure of several maps mean: one bar beside `panels`, of which `used` show a map."""
+    for axes in list(panels.flat)[used:]:
+        axes.set_visible(False)
+    bar = canvas.colorbar(image, ax=panels, shrink=0.8, aspect=30, pad=0.015)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    return bar
+
+
 def name_cells(axes: Axes, across: list[str], up: list[str]) -> None:
     """Positions along both sides of a map, and a white line between its cells."""
     name_ticks(axes, across)

@@ -24,6 +24,7 @@ from .drawing import (
     name_cells,
     name_places,
     name_ticks,
+    shade_key,
     shades,
 )
 from .wording import count, number
@@ -172,11 +173,7 @@ def by_pair(takes: pd.DataFrame, settings: pd.DataFrame, positions: Positions) -
             name_cells(axes, across, up)
             axes.set_xlabel(a)
             axes.set_ylabel(b)
-        for axes in list(panels.flat)[len(pairs) :]:
-            axes.set_visible(False)
-        bar = canvas.colorbar(image, ax=panels, shrink=0.8, aspect=30, pad=0.015)
-        bar.set_label("mean gain reduction (dB)")
-        bar.outline.set_visible(False)
+        shade_key(canvas, panels, len(pairs), image, "mean gain reduction (dB)")
 
     most = data.loc[data["mean_db"].idxmax()]
     told = (
