@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-EXTRAS ?= train,report,export,midi,test
+EXTRAS ?= train,report,annotate,export,midi,test
 
 .PHONY: demo test lint bench clean
 

@@ -32,7 +32,7 @@ VERBS = {
     "stop": ("capture", "End the running capture after the take in progress."),
     "calibrate": ("capture", "Measure latency, levels, noise and frequency response of the rack."),
     "verify": ("manifests", "Check every file against the tables."),
-    "annotate": ("annotation", "Key and tempo of every song."),
+    "annotate": ("annotation", "Tempo, key, genres, instruments and an embedding of every song."),
     "import": ("curation", "A dataset that others published -> a dataset here."),
     "split": ("curation", "Which songs and settings are for training, which for testing."),
     "subset": ("curation", "So many hours of so many training songs, as windows."),

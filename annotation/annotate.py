@@ -1,91 +1,173 @@
-"""songs.parquet -> annotations.parquet: what was heard in the dry audio of every accepted song."""
+"""songs.parquet -> annotations.parquet and segments.parquet: what was heard in the dry audio of every accepted song.
+
+Only what is missing is made: see `makers` for what that means. A person's corrections in annotations.csv win.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ..manifests.dataset import Dataset
-from ..manifests.pcm import read_audio
-from ..manifests.schema import ACCEPTED
+from ..manifests.errors import DatasetError
+from ..manifests.parallel import cores, each
+from ..manifests.schema import ACCEPTED, column_names
 from ..manifests.tables import read_rows, write_table
-from . import key, tempo
+from .backend import HUMAN, Choice
+from .corrections import FILE, read_corrections
+from .listening import Heard, Task, died, listen
+from .makers import PREFIXES, Maker, made_by, makers, to_make
 
 Row = dict[str, Any]
+Start = Callable[[int], Callable[[], None]]  # the number of songs -> what counts one more
+WRITE_EVERY_S = 5.0
+AUDIO_PER_JOB_S = 240.0  # a process takes about 3 s to begin, in which another hears four minutes
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """The rows of `annotations` as they now stand, in the order of `songs`, and how many of them are new."""
+    """The rows of `annotations` as they now stand, in the order of `songs`; how many songs were listened to, and how
+    many carry a correction."""
 
     rows: list[Row]
     new: int
+    corrected: int
 
     @property
     def kept(self) -> int:
-        """Rows of an earlier run that are still right."""
+        """Songs of which nothing was missing."""
         return len(self.rows) - self.new
 
 
 def annotate(
     dataset: Dataset,
     *,
+    backends: Sequence[Choice] = (),
     again: bool = False,
-    executor: Executor | None = None,
-    progress: Callable[[list[Row]], Iterable[Row]] = iter,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    start: Start = lambda total: lambda: None,
 ) -> Annotated:
-    """Measure key and tempo of every accepted song of `dataset` that has none yet, and write annotations.parquet.
+    """Make what is missing for every accepted song of `dataset`, by `backends` and the defaults, and write the tables.
 
-    A row is kept when the audio, the methods and their versions are the same; `again` keeps none. The table is
-    written after every song, so that an interrupted run loses one song at most. Songs are shared out to `executor`
-    if there is one. Capturing may go on meanwhile: nothing but this table is written.
+    `again` keeps nothing of an earlier run. `jobs`: local processes, by default one per core, fewer for little audio;
+    `scheduler`: a Dask scheduler, see `parallel.each`. The tables are written every few seconds and at the end, however
+    that comes about: Ctrl-C keeps what is done. Capturing may go on meanwhile: nothing but these tables is written.
+
+    `UsageError` for a backend or correction that cannot be meant, before anything is heard. `DatasetError` at the very
+    end for songs that could not be annotated, when all others have been.
     """
     songs = [row for row in dataset.rows("songs") if row["status"] == ACCEPTED]
-    path = dataset.table_path("annotations")
-    kept = {} if again or not path.exists() else {row["song_id"]: row for row in read_rows(path, "annotations")}
-    done = {song["song_id"]: kept[song["song_id"]] for song in songs if _still_right(kept.get(song["song_id"]), song)}
-    todo = [song for song in songs if song["song_id"] not in done]
-    files = [dataset.file(song["dry_path"]) for song in todo]
-    heard = executor.map(listen, files) if executor else map(listen, files)
-
-    def write() -> None:
-        write_table(path, "annotations", [done[song["song_id"]] for song in songs if song["song_id"] in done])
-
-    for song, found in zip(progress(todo), heard, strict=True):
-        done[song["song_id"]] = {"song_id": song["song_id"], "dry_sha256": song["dry_sha256"]} | versions() | found
-        write()
-    if len(kept) != len(done) or not path.exists():  # songs were taken away, or there are none at all
-        write()
-    return Annotated([done[song["song_id"]] for song in songs], len(todo))
-
-
-def listen(path: Path) -> Row:
-    """Key and tempo of the audio at `path`, as columns of `annotations`."""
-    audio, sample_rate = read_audio(path)
-    heard_key, heard_tempo = key.estimate_key(audio, sample_rate), tempo.estimate_tempo(audio, sample_rate)
-    return {
-        "key": heard_key.name,
-        "key_confidence": heard_key.confidence,
-        "tempo_bpm": heard_tempo.bpm,
-        "tempo_confidence": heard_tempo.confidence,
-    }
+    corrections = read_corrections(dataset.root / FILE, {song["song_id"] for song in songs})
+    chosen = makers(backends)
+    tables = _Tables(dataset, songs, again)
+    tasks = []
+    for song in songs:
+        if wanted := _wanted(chosen, song, tables, corrections.get(song["song_id"], {})):
+            path = dataset.file(song["dry_path"]).absolute()
+            tasks.append(Task(song["song_id"], song["dry_sha256"], path, wanted))
+    if jobs is None:
+        audio_s = sum(song["duration_s"] for song in songs if song["song_id"] in {task.song_id for task in tasks})
+        jobs = max(1, min(cores(), int(audio_s / AUDIO_PER_JOB_S)))
+    errors = []
+    try:
+        count = start(len(tasks))
+        for task, heard in each(listen, tasks, jobs=jobs, scheduler=scheduler, died=died):
+            tables.take(task, heard)
+            if heard.error:
+                errors.append(heard.error)
+            count()
+            tables.write_now_and_then(corrections)
+    finally:
+        tables.write(corrections)
+    if errors:
+        more = f" (and {len(errors) - 1} more songs)" if len(errors) > 1 else ""
+        raise DatasetError(f"could not annotate {errors[0]}{more}", mend="all other songs are annotated")
+    return Annotated(tables.song_rows(corrections), len(tasks), len(corrections))
 
 
-def versions() -> dict[str, str]:
-    """Who measures, and in which version: ours, then librosa's, whose changes can change the answer."""
-    librosa = version("librosa")
-    return {
-        "key_backend": key.BACKEND,
-        "key_version": f"{key.BACKEND_VERSION}+librosa-{librosa}",
-        "tempo_backend": tempo.BACKEND,
-        "tempo_version": f"{tempo.BACKEND_VERSION}+librosa-{librosa}",
-    }
+def _wanted(
+    chosen: Sequence[Maker], song: Row, tables: _Tables, corrected: Mapping[str, Any]
+) -> tuple[tuple[Choice, tuple[str, ...]], ...]:
+    row, segments = tables.rows.get(song["song_id"]), tables.segments.get(song["song_id"], [])
+    wanted = ((maker.choice, to_make(maker, song, row, segments, corrected)) for maker in chosen)
+    return tuple((choice, fields) for choice, fields in wanted if fields)
 
 
-def _still_right(row: Row | None, song: Row) -> bool:
-    expected = versions() | {"dry_sha256": song["dry_sha256"]}
-    return row is not None and all(row.get(name) == value for name, value in expected.items())
+class _Tables:
+    """Both tables in memory, by song, and on disk."""
+
+    def __init__(self, dataset: Dataset, songs: list[Row], again: bool):
+        self.songs = {song["song_id"]: song for song in songs}
+        self.paths = {table: dataset.table_path(table) for table in ("annotations", "segments")}
+        before = {
+            table: [] if again or not path.exists() else read_rows(path, table) for table, path in self.paths.items()
+        }
+        self.rows: dict[str, Row] = {}
+        self.segments: dict[str, list[Row]] = {}
+        self.written_at_s = time.monotonic()
+        for row in before["annotations"]:
+            if self._is_of_its_audio(row):
+                known = {name: row.get(name) for name in column_names("annotations")}
+                self.rows[row["song_id"]] = without_corrections(known)
+        for row in before["segments"]:
+            if self._is_of_its_audio(row):
+                known = {name: row.get(name) for name in column_names("segments")}
+                self.segments.setdefault(row["song_id"], []).append(known)
+
+    def _is_of_its_audio(self, row: Row) -> bool:
+        song = self.songs.get(row["song_id"])
+        return song is not None and song["dry_sha256"] == row.get("dry_sha256")
+
+    def take(self, task: Task, heard: Heard) -> None:
+        """Put what was heard in the place of what stood there."""
+        if heard.columns:
+            row = self.rows.setdefault(task.song_id, {"song_id": task.song_id, "dry_sha256": task.dry_sha256})
+            row |= heard.columns
+        if heard.segments:
+            renewed = {made_by(row)[0] for row in heard.segments}
+            others = [row for row in self.segments.get(task.song_id, []) if made_by(row)[0] not in renewed]
+            self.segments[task.song_id] = others + heard.segments
+
+    def song_rows(self, corrections: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+        """Rows of `annotations` in the order of `songs`, corrected."""
+        return [
+            corrected(self.rows.get(song_id, {"song_id": song_id, "dry_sha256": song["dry_sha256"]}), told)
+            for song_id, song in self.songs.items()
+            if (told := corrections.get(song_id, {})) or song_id in self.rows
+        ]
+
+    def write_now_and_then(self, corrections: Mapping[str, Mapping[str, Any]]) -> None:
+        if time.monotonic() - self.written_at_s >= WRITE_EVERY_S:
+            self.write(corrections)
+
+    def write(self, corrections: Mapping[str, Mapping[str, Any]]) -> None:
+        write_table(self.paths["annotations"], "annotations", self.song_rows(corrections))
+        rows = [row for song_id in self.songs for row in self.segments.get(song_id, [])]
+        if rows or self.paths["segments"].exists():
+            write_table(self.paths["segments"], "segments", rows)
+        self.written_at_s = time.monotonic()
+
+
+def corrected(row: Row, told: Mapping[str, Any]) -> Row:
+    """`row` of `annotations` with what a person says of the song in the place of what was measured."""
+    for name, value in told.items():
+        prefix = PREFIXES[name]
+        row = row | {
+            name: value,
+            f"{prefix}_confidence": 1.0,
+            f"{prefix}_backend": HUMAN,
+            f"{prefix}_version": FILE,
+            f"{prefix}_candidates": None,
+        }
+    return row
+
+
+def without_corrections(row: Row) -> Row:
+    """`row` with nothing where a person's word stood: annotations.csv may have changed since."""
+    human = [prefix for prefix in PREFIXES.values() if row[f"{prefix}_backend"] == HUMAN]
+    gone = {name for name, prefix in PREFIXES.items() if prefix in human}
+    gone |= {f"{prefix}_{noun}" for prefix in human for noun in ("confidence", "backend", "version", "candidates")}
+    return {name: None if name in gone else value for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""What every estimator listens to: the mean of the channels at 22,050 Hz."""
+"""What estimators listen to: the mean of the channels, at the rate at which each was compared or trained."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import soxr
 
 from ..manifests.pcm import Float32
 
-ANALYSIS_RATE = 22_050  # Hz; the rate at which the estimators were compared
+ANALYSIS_RATE = 22_050  # Hz; of key and tempo
 
 
-def mono(audio: Float32, sample_rate: int) -> Float32:
-    """`audio` (frames, channels) as one channel (frames,) at 22,050 Hz."""
-    return np.asarray(soxr.resample(audio.mean(axis=1, dtype=np.float32), sample_rate, ANALYSIS_RATE), np.float32)
+def mono(audio: Float32, sample_rate: int, rate: int = ANALYSIS_RATE) -> Float32:
+    """`audio`, (frames, channels) or already one channel (frames,), as one channel (frames,) at `rate` Hz."""
+    channel = np.asarray(audio if audio.ndim == 1 else audio.mean(axis=1, dtype=np.float32), np.float32)
+    return channel if sample_rate == rate else np.asarray(soxr.resample(channel, sample_rate, rate))

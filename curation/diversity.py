@@ -26,7 +26,9 @@ COLUMN, BACKEND = "embedding", "embedding_backend"
 
 def embeddings(*tables: pd.DataFrame) -> Iterator[tuple[str, list[str], Vectors]]:
     """For every embedding in `tables`: its name, song ids, and one vector per song. Vectors that do not fit the
-    others of their name, and those with infinities, are left out."""
+    others of their name, and those with infinities, are left out. A name is taken from the first table that has it: a
+    song's own vector and the mean of its segments are one embedding."""
+    seen: set[str] = set()
     for table in tables:
         if COLUMN not in table.columns:
             continue
@@ -35,7 +37,8 @@ def embeddings(*tables: pd.DataFrame) -> Iterator[tuple[str, list[str], Vectors]
             width = int(those[COLUMN].map(len).mode().iloc[0])
             fits = those[COLUMN].map(lambda vector, width=width: len(vector) == width and np.isfinite(vector).all())
             per_song = those[fits].groupby("song_id")[COLUMN].agg(lambda vectors: np.mean(np.stack(vectors), axis=0))
-            if len(per_song) >= 3:  # fewer always lie on a line
+            if len(per_song) >= 3 and name not in seen:  # fewer always lie on a line
+                seen.add(name)
                 yield str(name), list(per_song.index), np.stack(per_song.to_list()).astype(float)
 
 

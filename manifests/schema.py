@@ -24,6 +24,7 @@ TYPES = {
     "bool": pa.bool_(),
     "time": pa.timestamp("us", tz="UTC"),
     "texts": pa.list_(pa.string()),
+    "numbers": pa.list_(pa.float32()),
 }
 
 PLANNED, ACCEPTED, REJECTED, SUPERSEDED = "planned", "accepted", "rejected", "superseded"
@@ -198,28 +199,51 @@ ANNOTATIONS = _columns("""
     song_id             | text  |     | what is described
     dry_sha256          | text  |     | of the PCM that was listened to: another one in songs makes the row out of date
     tempo_bpm           | float | BPM | one global value; null where nothing repeats
-    tempo_confidence    | float |     | 0 to 1, from the evidence
-    tempo_backend       | text  |     | what measured it
-    tempo_version       | text  |     | its version
+    tempo_confidence    | float |     | 0 to 1, from the evidence; 1 for a person's correction
+    tempo_backend       | text  |     | what measured it; human: a correction in annotations.csv
+    tempo_version       | text  |     | its version, of code and weights
+    tempo_candidates    | texts |     | what else it may be, best first, as value=score
     key                 | text  |     | tonic, space, major or minor, as in mir_eval: C# major; null without pitch
-    key_confidence      | float |     | 0 to 1, from the evidence
-    key_backend         | text  |     | what measured it
-    key_version         | text  |     | its version
-    genres              | texts |     | null when no backend ran
-    genres_backend      | text  |     | what named them
-    genres_version      | text  |     | its version
-    instruments         | texts |     | null when no backend ran
-    instruments_backend | text  |     | what named them
-    instruments_version | text  |     | its version
+    key_confidence      | float |     | 0 to 1, from the evidence; 1 for a person's correction
+    key_backend         | text  |     | what measured it; human: a correction in annotations.csv
+    key_version         | text  |     | its version, of code and weights
+    key_candidates      | texts |     | what else it may be, best first, as value=score
+    genres              | texts |     | best first; empty where none is clear, null when no backend ran and for silence
+    genres_confidence   | float |     | 0 to 1, of the best one; 1 for a person's correction
+    genres_backend      | text  |     | what named them; human: a correction in annotations.csv
+    genres_version      | text  |     | its version, of code and weights
+    genres_candidates   | texts |     | every genre that was in question, best first, as value=score
+    instruments         | texts |     | best first; empty where none is clear, null when no backend ran and for silence
+    instruments_confidence | float |  | 0 to 1, of the best one; 1 for a person's correction
+    instruments_backend | text  |     | what named them; human: a correction in annotations.csv
+    instruments_version | text  |     | its version, of code and weights
+    instruments_candidates | texts |  | every instrument that was in question, best first, as value=score
+    embedding           | numbers |   | where the song lies among others; compares only within one backend and version
+    embedding_confidence | float |    | 0 to 1: how much of what was listened to is audible
+    embedding_backend   | text  |     | what computed it
+    embedding_version   | text  |     | its version, of code and weights
 """)
 
 SEGMENTS = _columns("""
-    song_id | text  |   | what is described
-    segment | int   |   | 0, 1, ... within the song
-    start_s | float | s | begin of the segment
-    end_s   | float | s | end of the segment
-    caption | text  |   | free text of an audio-language model
-    tags    | texts |   | labels with weak evidence
+    song_id            | text  |   | what is described
+    dry_sha256         | text  |   | of the PCM that was listened to: another one in songs makes the row out of date
+    segment            | int   |   | 0, 1, ... within the song, for each backend that described it
+    start_s            | float | s | begin of the segment
+    end_s              | float | s | end of the segment
+    caption            | text  |   | free text of an audio-language model
+    caption_confidence | float |   | 0 to 1; null where the backend gives none
+    caption_backend    | text  |   | what wrote it
+    caption_version    | text  |   | its version, of code, weights and prompt
+    caption_prompt     | text  |   | what the model was asked
+    caption_answer     | text  |   | what it answered, word by word
+    tags               | texts |   | labels with weak evidence, best first
+    tags_confidence    | numbers | | the score of each, 0 to 1
+    tags_backend       | text  |   | what named them
+    tags_version       | text  |   | its version, of code and weights
+    embedding          | numbers | | where the segment lies among others; compares only within one backend and version
+    embedding_confidence | float | | 0 to 1; null where the backend gives none
+    embedding_backend  | text  |   | what computed it
+    embedding_version  | text  |   | its version, of code and weights
 """)
 
 SPLIT_TABLE = _columns("""

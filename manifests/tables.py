@@ -130,4 +130,4 @@ REBUILT_BY = {
     if table in ("takes", "sessions", "settings", "fingerprints")
     else made.replace(" first", " again")
     for table, made in MADE_BY.items()
-} | {"annotations": "type `buscomp annotate --again`"}
+} | dict.fromkeys(("annotations", "segments"), "type `buscomp annotate --again`")

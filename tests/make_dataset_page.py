@@ -16,7 +16,7 @@ ROWS = {
     "sessions": "run of the daemon",
     "fingerprints": "probe of a setting",
     "annotations": "song",
-    "segments": "10 s of a song",
+    "segments": "10 s of a song, once for each backend that described it",
     "splits": "song x setting, and once more for a unit that is held out",
     "subsets": "window of a training take",
     "results": "model x test split",
@@ -37,6 +37,7 @@ my-dataset/
   calibration.json                   what `buscomp calibrate` measured
   logs/<session_id>.jsonl            what each session did, a JSON object a line
   grid.yaml  unit.yaml               what was planned, on which unit
+  annotations.csv                    what a person knows better than the annotators; yours, never written
   runs/<name>/                       trained models
   import.json                        of an imported dataset: where it comes from, and what was left out
   .verified.sqlite                   what `buscomp verify` has found right so far; may be deleted at any time

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from buscomp.curation.diversity import embeddings, mean_cosine_distance, project, vendi_score
 from buscomp.curation.report import gather
-from buscomp.manifests import schema
 from buscomp.manifests.dataset import Dataset
-from buscomp.manifests.schema import ANNOTATIONS, Column
 from buscomp.manifests.tables import write_table
 
 
@@ -72,23 +69,26 @@ def test_vectors_of_another_length_or_with_infinities_are_left_out() -> None:
     assert songs == ["a", "b", "c"]
 
 
+def test_an_embedding_of_songs_and_of_their_segments_is_one() -> None:
+    songs = rows_of(("a", [1.0], "m"), ("b", [2.0], "m"), ("c", [4.0], "m"))
+    segments = rows_of(*[(song_id, [9.0], name) for song_id in "abc" for name in ("m", "n")])
+    found = [(name, vectors[0, 0]) for name, _, vectors in embeddings(songs, segments)]
+    assert found == [("m", 1.0), ("n", 9.0)]
+
+
 def test_two_songs_are_no_scatter() -> None:
     assert list(embeddings(rows_of(("a", [1.0], "m"), ("b", [2.0], "m")))) == []
 
 
-def test_the_report_draws_an_embedding_that_is_there_and_else_says_that_there_is_none(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_report_draws_an_embedding_that_is_there_and_else_says_that_there_is_none(dataset: Dataset) -> None:
     none = "No embedding of 3 songs or more is in the annotations, so diversity by embedding is not drawn."
     assert none in gather(dataset)["missing"]
-    monkeypatch.setitem(schema.TYPES, "numbers", pa.list_(pa.float32()))
-    columns = (*ANNOTATIONS, Column("embedding", "numbers", "", ""), Column("embedding_backend", "text", "", ""))
     rows = [
         {"song_id": song["song_id"], "dry_sha256": song["dry_sha256"], "embedding_backend": "musicnn / ../x"}
         | {"embedding": [float(place), 1.0, float(place**2)]}
         for place, song in enumerate(dataset.rows("songs"))
     ]
-    write_table(dataset.table_path("annotations"), "annotations", rows, columns)
+    write_table(dataset.table_path("annotations"), "annotations", rows)
     content = gather(Dataset(dataset.root))
     figure = content["figures"]["diversity_1"]  # the name of an embedding is no name for a file
     assert none not in content["missing"]

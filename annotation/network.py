@@ -1,0 +1,58 @@
+"""A small network that gives each candidate a score: one hidden layer, weights from a shipped table, numpy only.
+
+The tables are made by tests/benchmarks/train_annotation.py, on songs rendered for the purpose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Network:
+    """`offset` and `scale` (features,) standardise the features; `hidden` (features, units) and `hidden_bias` lead to
+    rectified units, `out` (units, outputs) and `out_bias` to the scores. `confidence` holds the coefficients of
+    `calibrated`, the constant last."""
+
+    offset: Floats
+    scale: Floats
+    hidden: Floats
+    hidden_bias: Floats
+    out: Floats
+    out_bias: Floats
+    confidence: Floats
+
+    def scores(self, features: Floats) -> Floats:
+        """The scores (..., outputs) of `features` (..., features)."""
+        units = np.maximum(0, (features - self.offset) * self.scale @ self.hidden + self.hidden_bias)
+        return np.asarray(units @ self.out + self.out_bias)
+
+    def calibrated(self, *evidence: float) -> float:
+        """Share of songs with such `evidence` that were named rightly: a logistic regression, 0 to 1."""
+        return float(1 / (1 + np.exp(-(np.dot(self.confidence[:-1], evidence) + self.confidence[-1]))))
+
+
+@cache
+def load_network(name: str) -> Network:
+    """The shipped network `name`."""
+    with np.load(Path(__file__).parent / f"{name}.npz", allow_pickle=False) as table:
+        return Network(**{field: table[field].astype(np.float64) for field in Network.__dataclass_fields__})
+
+
+def shares(scores: Floats) -> Floats:
+    """Softmax of `scores` over all of them."""
+    raised = np.exp(scores - scores.max())
+    return np.asarray(raised / raised.sum())
+
+
+def log_odds(share: float) -> float:
+    """log(p / (1 - p)), held within +-7."""
+    held = min(max(share, 0.001), 0.999)
+    return float(np.log(held / (1 - held)))
