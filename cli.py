@@ -12,6 +12,7 @@ import keyword
 import os
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,16 @@ VERBS = {
     "subset": ("curation", "So many hours of so many training songs, as windows."),
     "models": ("trainer", "The models that can be trained, with their parameter counts."),
     "train": ("trainer", "Train a reference model on the train split."),
-    "evaluate": ("trainer", "Compare a trained model and trivial baselines with the unit."),
+    "evaluate": ("trainer", "Compare trained models, or a plugin, and trivial baselines with the unit."),
+    "ablate": ("trainer", "What more hours and more songs bring: one model, trained on each subset."),
+    "stream": ("trainer", "A trained model as an effect: files or live sound, in any buffer."),
+    "listen": ("trainer", "A listening test: make its page, analyse what listeners said."),
     "report": ("curation", "One HTML page about the dataset, with figures."),
     "export": ("curation", "Hugging Face, WebDataset, Croissant, JAMS or BagIt, with data card and citation."),
 }
 EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report", "rtmidi": "midi"}
 EXTRA_OF |= dict.fromkeys(("mlcroissant", "jams", "bagit"), "export") | {"distributed": "cluster"}
+EXTRA_OF |= {"pedalboard": "plugins", "onnxruntime": "annotate", "onnx": "convert"}
 
 
 class _OneLine(click.ClickException):
@@ -90,12 +95,41 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="buscomp")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Capture datasets of analog compressors that others can trust.
 
     Start with `buscomp demo`. Then put songs into a folder `songs`, wire the unit, and type
     `buscomp capture --device NAME --grid grid.yaml`.
     """
+    context.obj = DOORS
+
+
+def _embedding(name: str) -> tuple[str, Callable[..., Any]] | None:
+    """Name and function of an annotator's embedding, for the Frechet distance of `evaluate`; None if none is so called.
+    The function gives a vector for every segment of audio that is heard."""
+    from .annotation.backend import BACKENDS, SEGMENTS, Choice, create
+
+    if name not in BACKENDS or not {"embedding", SEGMENTS} <= set(BACKENDS[name].gives):
+        return None
+    backend = create(Choice(name))
+
+    def embed(audio: Any, sample_rate: int) -> list[Any]:
+        segments = backend.annotate(audio, sample_rate)[SEGMENTS].value or ()
+        return [segment.embedding for segment in segments if segment.embedding is not None]
+
+    return f"{backend.name} {backend.version}", embed
+
+
+def _audit(*arguments: Any, **options: Any) -> Any:
+    """What a trained model does not believe, for `verify`."""
+    from .trainer.audit import audit
+
+    return audit(*arguments, **options)
+
+
+# What one room does for another. Rooms never call each other: the house hands these to the verbs, as `ctx.obj`.
+DOORS: dict[str, Callable[..., Any]] = {"embedding": _embedding, "audit": _audit}
 
 
 def _cataloging_first(command: click.Command) -> click.Command:

@@ -5,6 +5,7 @@ Every function takes plain tables and draws; none of them reads files.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,11 +68,15 @@ def levels(songs: pd.DataFrame, takes: pd.DataFrame) -> Figure:
 
 
 def results(table: pd.DataFrame) -> Figure:
-    """Error of every model and baseline on every test split."""
+    """Error of every model and baseline on every split that was measured."""
     metrics = {"esr": "ESR", "mstft": "multi-resolution STFT", "gain_trace_rmse_db": "gain over time (dB RMSE)"}
     metrics = {column: title for column, title in metrics.items() if table[column].notna().any()}
     data = table[["model", "conditioning", "split", *metrics]].reset_index(drop=True)
     names = data["model"] + data["conditioning"].map(lambda text: f" {text}" if isinstance(text, str) else "")
+    names += table["subset"].map(lambda text: f" on {text}" if isinstance(text, str) else "").to_numpy()
+    if data.assign(name=names).duplicated(["name", "split"]).any():  # several runs of one model
+        runs = table["checkpoint"].map(lambda text: f" ({Path(text).name})" if isinstance(text, str) else "")
+        names += runs.to_numpy()
     models, splits = list(dict.fromkeys(names)), list(dict.fromkeys(data["split"]))
 
     def draw(canvas: Canvas) -> None:
@@ -104,9 +109,9 @@ def results(table: pd.DataFrame) -> Figure:
             )
     told = "; ".join(best) or "no measure of these"
     caption = (
-        f"Mean error of {count(len(models), 'model')} over the takes of each test split; less is better. Least: {told}."
+        f"Mean error of {count(len(models), 'model')} over the takes of each split; less is better. Least: {told}."
     )
-    alt = f"A panel of bars per measure, grouped by test split, a bar per model. Least: {told}."
+    alt = f"A panel of bars per measure, grouped by split, a bar per model. Least: {told}."
     return Figure("results", "Errors of the models", caption, alt, (WIDE_IN, 2.7), draw, data)
 
 

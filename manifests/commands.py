@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .console import counter, dataset_option, json_option, tell
+from .console import counter, dataset_option, json_option, progress, tell
+
+SHOWN = 10  # takes that the model believes least; --json has all
 
 
 @click.command()
@@ -23,8 +27,11 @@ from .console import counter, dataset_option, json_option, tell
 )
 @click.option("--again", is_flag=True, help="Begin anew, though the last run was interrupted.")
 @click.option("--only-new", is_flag=True, help="Check only what no earlier run has found right, or changed since.")
+@click.option("--with-model", metavar="RUN", help="Rank the takes by how little this trained model believes them.")
 @json_option
+@click.pass_obj
 def verify(
+    doors: dict[str, Callable[..., Any]],
     dataset_path: Path,
     rebuild: bool,
     restore: bool,
@@ -33,17 +40,20 @@ def verify(
     scheduler: str | None,
     again: bool,
     only_new: bool,
+    with_model: str | None,
     as_json: bool,
 ) -> None:
     """Check every file against the tables: missing, corrupt, misaligned, unlisted.
 
     Decodes all dry and accepted wet audio: hash, length, rate, level, and whether wet lies where its dry audio lies. No
     audio is changed or deleted. `--rebuild` writes the derived tables again from the journal, `--retake` puts lost
-    takes back into the plan. A run that was interrupted goes on where it stopped. Exit status 1: something is wrong.
+    takes back into the plan. A run that was interrupted goes on where it stopped. `--with-model` asks a model of
+    `buscomp train`, too: a take with a wrong knob comes out on top. Exit status 1: something is wrong.
 
     Example: buscomp verify --dataset my-dataset
     """
     from .dataset import open_dataset
+    from .finding import SUSPECT, Finding
     from .integrity import plan_again
     from .integrity import verify as check
     from .verified import Verified
@@ -63,6 +73,10 @@ def verify(
     if retake:
         with dataset.lock():
             planned = plan_again(dataset, findings)
+    ranked = []
+    if with_model is not None:
+        ranked = doors["audit"](dataset, with_model, progress=lambda items: progress(items, "audit"))
+        findings += [Finding(SUSPECT, one.wet_path, one.told) for one in ranked if one.suspect]
     kinds = Counter(finding.kind for finding in findings)
     summary = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing wrong"
     tell(
@@ -72,10 +86,13 @@ def verify(
             "known_files": known.known,
             "findings": [vars(finding) for finding in findings],
             "planned_again": planned,
+            "ranked": [vars(one) for one in ranked],
         },
         *(f"{finding.kind:10} {finding.path}: {finding.detail}" for finding in findings),
         *([f"{known.known} files were found right before, and are unchanged since."] if known.known else []),
         f"{checked} audio files decoded and hashed: {summary}.",
+        *([f"Least believed by {with_model}, of {len(ranked)} takes:"] if ranked else []),
+        *(f"{place:4}. {one.wet_path}: {one.told}" for place, one in enumerate(ranked[:SHOWN], 1)),
         *([f"{len(planned)} takes are planned anew: type `buscomp capture`."] if retake else []),
     )
     if findings:

@@ -267,12 +267,16 @@ SUBSET_TABLE = _columns("""
 """)
 
 RESULTS = _columns("""
-    model               | text  |    | name in the registry, or of a baseline
+    model               | text  |    | name in the registry, or of a baseline or plugin
     conditioning        | text  |    | how the model sees the controls
     params              | int   |    | trainable parameters
     checkpoint          | text  |    | where the model came from; null for a baseline
-    split               | text  |    | the test split
+    subset              | text  |    | what the model was trained on; null for the whole train split
+    split               | text  |    | the split of the takes; unused for seen songs at unseen settings
+    song_role           | text  |    | seen (trained on) or unseen
+    setting_role        | text  |    | seen (of the grid) or unseen (random)
     takes               | int   |    | how many takes the figures are a mean of
+    songs               | int   |    | of how many songs
     l1                  | float |    | mean absolute error on the stored scale; the same as mae, under the papers' name
     mae                 | float |    | mean absolute error
     mse                 | float |    | mean square error
@@ -280,9 +284,49 @@ RESULTS = _columns("""
     esr_dc              | float |    | esr after pre-emphasis plus the DC term
     mstft               | float |    | multi-resolution STFT distance, per take
     lufs_difference_db  | float | dB | absolute difference of integrated loudness
-    frechet_distance    | float |    | between embeddings of output and target
-    frechet_embedding   | text  |    | the embedding's name
+    frechet_distance    | float |    | between embeddings of output and target, over the whole cell
+    frechet_embedding   | text  |    | the embedding's name: figures of two do not compare
+    frechet_items       | int   |    | vectors on either side: figures of two counts do not compare
     gain_trace_rmse_db  | float | dB | error of the gain over time, 10 ms windows
+    gain_trace_cv_rmse_db | float | dB | the same against the recorded gain-control voltage; null where there is none
+    polarity            | float |    | of the output against the target, 1 or -1: median
+    lag_samples         | float | samples | of the output behind the target: median
+    gain_offset_db      | float | dB | level of the output over that of the target: median
+    l1_song_std         | float |    | standard deviation of the means of single songs; null for one song
+    mse_song_std        | float |    | the same of mse
+    esr_song_std        | float |    | the same of esr
+    esr_dc_song_std     | float |    | the same of esr_dc
+    mstft_song_std      | float |    | the same of mstft
+    lufs_difference_db_song_std | float | dB | the same of lufs_difference_db
+    gain_trace_rmse_db_song_std | float | dB | the same of gain_trace_rmse_db
+    gain_trace_cv_rmse_db_song_std | float | dB | the same of gain_trace_cv_rmse_db
+""")
+
+RESULTS_TAKES = _columns("""
+    model               | text  |    | name in the registry, or of a baseline or plugin
+    conditioning        | text  |    | how the model sees the controls
+    params              | int   |    | trainable parameters
+    checkpoint          | text  |    | where the model came from; null for a baseline
+    subset              | text  |    | what the model was trained on; null for the whole train split
+    take_id             | text  |    | the take that was measured
+    song_id             | text  |    | its song
+    setting_id          | text  |    | its setting
+    unit_id             | text  |    | its unit
+    split               | text  |    | its split
+    song_role           | text  |    | seen or unseen
+    setting_role        | text  |    | seen or unseen
+    l1                  | float |    | mean absolute error on the stored scale; the same as mae, under the papers' name
+    mae                 | float |    | mean absolute error
+    mse                 | float |    | mean square error
+    esr                 | float |    | error energy over target energy
+    esr_dc              | float |    | esr after pre-emphasis plus the DC term
+    mstft               | float |    | multi-resolution STFT distance
+    lufs_difference_db  | float | dB | absolute difference of integrated loudness; null under 0.4 s
+    gain_trace_rmse_db  | float | dB | error of the gain over time, 10 ms windows; null where nothing is audible
+    gain_trace_cv_rmse_db | float | dB | the same against the recorded gain-control voltage; null where there is none
+    polarity            | float |    | of the output against the target, 1 or -1; null where neither resembles the other
+    lag_samples         | float | samples | of the output behind the target; null as polarity
+    gain_offset_db      | float | dB | level of the output over that of the target
 """)
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -296,6 +340,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "splits": SPLIT_TABLE,
     "subsets": SUBSET_TABLE,
     "results": RESULTS,
+    "results_takes": RESULTS_TAKES,
 }
 
 

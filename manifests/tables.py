@@ -124,6 +124,7 @@ MADE_BY = {
     "splits": "type `buscomp split` first",
     "subsets": "type `buscomp subset` first",
     "results": "type `buscomp evaluate` first",
+    "results_takes": "type `buscomp evaluate` first",
 }
 REBUILT_BY = {
     table: "type `buscomp verify --rebuild`"

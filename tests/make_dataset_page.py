@@ -19,7 +19,8 @@ ROWS = {
     "segments": "10 s of a song, once for each backend that described it",
     "splits": "song x setting, and once more for a unit that is held out",
     "subsets": "window of a training take",
-    "results": "model x test split",
+    "results": "model x cell of {seen, unseen song} x {seen, unseen setting}",
+    "results_takes": "model x take",
 }
 HEAD = """# A dataset on disk
 
@@ -39,6 +40,7 @@ my-dataset/
   grid.yaml  unit.yaml               what was planned, on which unit
   annotations.csv                    what a person knows better than the annotators; yours, never written
   runs/<name>/                       trained models
+  .cache/audio/                      decoded audio that training reads; may be deleted at any time
   import.json                        of an imported dataset: where it comes from, and what was left out
   .verified.sqlite                   what `buscomp verify` has found right so far; may be deleted at any time
 ```

@@ -14,14 +14,15 @@ from torch import Tensor
 class _Tanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = torch.sigmoid(x + x).mul_(2).sub_(1)
+        y = torch.add(x.new_tensor(-1.0), (x + x).sigmoid_(), alpha=2)
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return torch.addcmul(gradient, gradient * y, y, value=-1)
+        into: Tensor = torch.ops.aten.tanh_backward(gradient, y)
+        return into
 
 
 def tanh(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ log.jsonl            one line per report
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError, UsageError
 from ..manifests.ids import check_id
 from ..manifests.storage import write_text, write_whole
+from .entry import Options
 from .registry import build
 from .state import State, StreamModel
 
@@ -86,7 +87,9 @@ def load_about(run: Run) -> Document:
 def load_model(run: Run) -> tuple[StreamModel, Document]:
     """The trained model, ready to evaluate, and what `model.json` says."""
     about = load_about(run)
-    model = build(about["model"], about["conditioning"], len(about["controls"]))
+    options = {option.name: about[option.name] for option in fields(Options) if option.name in about}
+    controls = about["controls"]
+    model = build(about["model"], about["conditioning"], len(controls), control_names=controls, **options)
     try:
         model.load_state_dict(load_file(run.weights))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -95,11 +98,11 @@ def load_model(run: Run) -> tuple[StreamModel, Document]:
 
 
 def save_progress(
-    run: Run, model: nn.Module, optimiser: torch.optim.Optimizer, state: State | None, progress: Document
+    run: Run, model: nn.Module, optimiser: torch.optim.Optimizer, state: State, progress: Document
 ) -> None:
     """Write everything that training goes on from."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"stream.{name}": value for name, value in (state or {}).items()}
+    tensors |= {f"stream.{name}": value for name, value in state.items()}
     tensors["random.torch"] = torch.get_rng_state()
     for index, values in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in values.items()}
@@ -108,7 +111,7 @@ def save_progress(
     write_whole(run.progress, lambda path: save_file(tensors, path, metadata=described))
 
 
-def load_progress(run: Run, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[State | None, Document]:
+def load_progress(run: Run, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[State, Document]:
     """Put weights, optimiser and random state back; the stream state and the progress document."""
     try:
         with safe_open(run.progress, "pt") as file:
@@ -130,4 +133,4 @@ def load_progress(run: Run, model: nn.Module, optimiser: torch.optim.Optimizer) 
         index, what = name.split(".", 1)
         document["state"].setdefault(int(index), {})[what] = value
     optimiser.load_state_dict(document)
-    return under("stream.") or None, progress
+    return under("stream."), progress

@@ -1,57 +1,54 @@
-"""How the controls reach a model's features: FiLM (constant) and TVFiLM (varying with the signal).
+"""How the controls reach a model's features: FiLM, TFiLM, TTFiLM and TVFiLM.
 
-A modulation is 2F numbers for F features, the first F gamma, the last F beta: gamma * features + beta.
-
-Time-varying modulation is held for blocks of 128 frames on one grid that is counted from the begin of the stream
-and shared by all layers. Block b is modulated by what the conditioner made of block b - 1, and the first block by
-what it makes of a silent one ("delayed"): nothing looks ahead, and any chunk length works. The published models
-modulate block b by itself, on a grid per layer, and so look ahead by up to 129 samples.
+Each modulates F features of a layer by 2F numbers, the first F gamma, the last F beta: gamma * features + beta. FiLM's
+are constant, those of the others change from block to block (blocks.py). A conditioner is called once per chunk, and
+gives the function that modulates the features of layer after layer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
+from .blocks import BLOCK, BlockLstm, modulated
+from .entry import Options
 from .state import State
 
-BLOCK = 128  # frames
-CODE = 32  # width of what the layers are modulated by
+CODE = 32  # width of what layers are modulated by
+BOTTLENECK = 4  # of TTFiLM
+FILM, TFILM, TTFILM, TVFILM = "film", "tfilm", "ttfilm", "tvfilm"
+FILMS = (FILM, TFILM, TTFILM, TVFILM)
+Modulate = Callable[[int, Tensor], Tensor]  # layer, features (batch, F, frames) -> features
 
 
-class Conditioner(Protocol):
-    """Makes one code per call from controls and signal, and modulates every layer by it."""
+class Conditioner(nn.Module, ABC):
+    """Modulates the layers of a network."""
 
-    def begin(self, x: Tensor, controls: Tensor, before: State, after: State) -> Code:
-        """The code for the chunk `x`; reads its state from `before` and puts the next one into `after`."""
+    varies = True  # with the signal
+    look_ahead_samples = 0
 
-    def modulate(self, layer: int, features: Tensor, code: Code) -> Tensor:
-        """Features (batch, F, frames) of layer `layer`, modulated."""
+    @abstractmethod
+    def forward(self, x: Tensor, controls: Tensor, before: State, after: State) -> Modulate:
+        """How layers are modulated while the network hears the chunk `x` (batch, 1, frames). State is read from
+        `before`; what follows has it in `after` when all layers are done."""
 
+    @abstractmethod
     def initial_state(self, batch: int) -> State:
         """State after silence."""
 
 
-@dataclass(frozen=True)
-class Code:
-    """What layers are modulated by: (batch, blocks, 32). `offset` frames of the first block lie before the chunk;
-    `None`: one block that never ends."""
-
-    values: Tensor
-    offset: int | None = None
-
-
-class Film(nn.Module):
+class Film(Conditioner):
     """Feature-wise linear modulation (Perez et al., 2018; in micro-TCN's form with a normalisation before it).
 
     A perceptron K-...-32, once; per layer a batch normalisation without affine part and a linear map 32 to 2F. In
     training the normalisation uses the statistics of the chunk, as published.
     """
+
+    varies = False
 
     def __init__(self, controls: int, features: int, layers: int, hidden: tuple[int, ...] = (32, 32)):
         super().__init__()
@@ -63,65 +60,130 @@ class Film(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(features, affine=False) for _ in range(layers))
         self.maps = nn.ModuleList(nn.Linear(CODE, 2 * features) for _ in range(layers))
 
-    def begin(self, x: Tensor, controls: Tensor, before: State, after: State) -> Code:
-        return Code(self.perceptron(controls)[:, None])
+    def forward(self, x: Tensor, controls: Tensor, before: State, after: State) -> Modulate:
+        code = self.perceptron(controls)
 
-    def modulate(self, layer: int, features: Tensor, code: Code) -> Tensor:
-        return _modulated(self.norms[layer](features), self.maps[layer](code.values), code.offset)
+        def modulate(layer: int, features: Tensor) -> Tensor:
+            gamma, beta = self.maps[layer](code)[..., None].chunk(2, dim=1)
+            return torch.addcmul(beta, gamma, self.norms[layer](features))
+
+        return modulate
 
     def initial_state(self, batch: int) -> State:
         return {}
 
 
-class Tvfilm(nn.Module):
-    """Time-varying FiLM with one conditioner for all layers (Steinmetz et al., 2022, as in Solid State Bus-Comp).
+class Tfilm(Conditioner):
+    """Temporal FiLM (Birnbaum et al., 2019): per layer, the block maximum of its features and the controls go into an
+    LSTM(F + K, 2F), whose output is gamma and beta. They lie within (-1, 1), and near 0 when training begins.
 
-    Block maximum of |x| and the controls go into an LSTM(1 + K, 32), once; per layer a linear map 32 to 2F at block
-    rate.
+    `unit_gamma`: gamma is 1 plus that, so that features pass from the begin; not published.
     """
 
-    def __init__(self, controls: int, features: int, layers: int):
+    def __init__(self, controls: int, features: int, layers: int, options: Options):
         super().__init__()
-        self.lstm = nn.LSTM(1 + controls, CODE, batch_first=True)
-        self.maps = nn.ModuleList(nn.Linear(CODE, 2 * features) for _ in range(layers))
+        self.features, self.unit_gamma = features, options.unit_gamma
+        self.lstms = nn.ModuleList(
+            BlockLstm(features, controls, 2 * features, options.alignment) for _ in range(layers)
+        )
+        self.look_ahead_samples = _look_ahead_samples(self.lstms)
 
-    def begin(self, x: Tensor, controls: Tensor, before: State, after: State) -> Code:
-        hidden, cell, peak = before["lstm.hidden"], before["lstm.cell"], before["block.peak"]
-        position = int(before["block.position"])  # frames of the current block that are past, 1..128
-        frames = x.shape[-1]
-        blocks = F.pad(x.detach().abs().squeeze(1), (position, -(position + frames) % BLOCK)).view(len(x), -1, BLOCK)
-        peaks = blocks.amax(-1)  # (batch, blocks), the first one current
-        peaks = torch.cat([torch.maximum(peaks[:, :1], peak), peaks[:, 1:]], dim=1)
-        values = hidden[:, None]
-        if peaks.shape[1] > 1:  # blocks begin in this chunk: each is modulated by what was before it
-            past = torch.cat([peaks[:, :-1, None], controls[:, None].expand(-1, peaks.shape[1] - 1, -1)], dim=-1)
-            codes, (hidden, cell) = self.lstm(past, (hidden[None], cell[None]))
-            values, hidden, cell = torch.cat([values, codes], dim=1), hidden[0], cell[0]
-        offset = position
-        if position == BLOCK:  # the current block was over before the chunk began
-            values, offset = values[:, 1:], 0
-        after["lstm.hidden"], after["lstm.cell"], after["block.peak"] = hidden, cell, peaks[:, -1:]
-        after["block.position"] = torch.tensor((position + frames - 1) % BLOCK + 1)
-        return Code(values, offset)
+    def forward(self, x: Tensor, controls: Tensor, before: State, after: State) -> Modulate:
+        def modulate(layer: int, features: Tensor) -> Tensor:
+            codes, offset = self._lstm(layer).codes(features, controls, f"tfilm.{layer}", before, after)
+            return modulated(features, _raised(codes) if self.unit_gamma else codes, offset)
 
-    def modulate(self, layer: int, features: Tensor, code: Code) -> Tensor:
-        return _modulated(features, self.maps[layer](code.values), code.offset)
+        return modulate
 
     def initial_state(self, batch: int) -> State:
-        zeros = next(self.parameters()).new_zeros(batch, CODE)
-        silent = {"lstm.hidden": zeros, "lstm.cell": zeros, "block.peak": zeros[:, :1]}
-        return silent | {"block.position": torch.tensor(BLOCK)}  # one silent block has just passed
+        return _silences(self.lstms, batch, self.features, "tfilm")
+
+    def _lstm(self, layer: int) -> BlockLstm:
+        lstm = self.lstms[layer]
+        assert isinstance(lstm, BlockLstm)
+        return lstm
 
 
-def _modulated(features: Tensor, modulation: Tensor, offset: int | None) -> Tensor:
-    """gamma * features + beta. `features` (batch, F, frames), `modulation` (batch, blocks, 2F) at block rate."""
-    gamma, beta = modulation.transpose(1, 2).chunk(2, dim=1)
-    if offset is None:
-        return torch.addcmul(beta, gamma, features)
-    frames = features.shape[-1]
-    whole_blocks = offset == 0 and frames % BLOCK == 0  # the way of training: no copies
-    padded = features if whole_blocks else F.pad(features, (offset, -(offset + frames) % BLOCK))
-    blocks = torch.addcmul(beta[..., None], gamma[..., None], padded.reshape(*features.shape[:2], -1, BLOCK)).flatten(
-        -2
-    )
-    return blocks if whole_blocks else blocks[..., offset : offset + frames]
+class Ttfilm(Conditioner):
+    """Tiny temporal FiLM (Comunita et al., 2025): as TFiLM, but the block maximum goes through a linear map F to 4
+    first, the LSTM(4 + K, 4) is small, and a perceptron 4-16-32-2F makes gamma and beta of its output.
+
+    The published perceptron ends in a ReLU: gamma and beta are not negative, and a channel can die. `last_relu=False`
+    leaves it out.
+    """
+
+    def __init__(self, controls: int, features: int, layers: int, options: Options):
+        super().__init__()
+        self.features, self.unit_gamma = features, options.unit_gamma
+        self.reductions = nn.ModuleList(nn.Linear(features, BOTTLENECK) for _ in range(layers))
+        self.lstms = nn.ModuleList(
+            BlockLstm(BOTTLENECK, controls, BOTTLENECK, options.alignment) for _ in range(layers)
+        )
+        self.look_ahead_samples = _look_ahead_samples(self.lstms)
+        last = nn.ReLU if options.last_relu else nn.Identity
+        self.perceptrons = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(BOTTLENECK, 16), nn.ReLU(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2 * features), last()
+            )
+            for _ in range(layers)
+        )
+
+    def forward(self, x: Tensor, controls: Tensor, before: State, after: State) -> Modulate:
+        def modulate(layer: int, features: Tensor) -> Tensor:
+            lstm, reduction = self.lstms[layer], self.reductions[layer]
+            assert isinstance(lstm, BlockLstm)
+            codes, offset = lstm.codes(features, controls, f"ttfilm.{layer}", before, after, reduction)
+            modulation = self.perceptrons[layer](codes)
+            return modulated(features, _raised(modulation) if self.unit_gamma else modulation, offset)
+
+        return modulate
+
+    def initial_state(self, batch: int) -> State:
+        return _silences(self.lstms, batch, self.features, "ttfilm")
+
+
+class Tvfilm(Conditioner):
+    """Time-varying FiLM (Comunita et al., 2025) with one conditioner for all layers: block maximum of |x| and the
+    controls go into an LSTM(1 + K, 32), once; per layer a linear map 32 to 2F makes gamma and beta."""
+
+    def __init__(self, controls: int, features: int, layers: int, options: Options):
+        super().__init__()
+        self.lstm = BlockLstm(1, controls, CODE, options.alignment)
+        self.look_ahead_samples = _look_ahead_samples([self.lstm])
+        self.maps = nn.ModuleList(nn.Linear(CODE, 2 * features) for _ in range(layers))
+
+    def forward(self, x: Tensor, controls: Tensor, before: State, after: State) -> Modulate:
+        codes, offset = self.lstm.codes(x.abs(), controls, "lstm", before, after)
+
+        def modulate(layer: int, features: Tensor) -> Tensor:
+            return modulated(features, self.maps[layer](codes), offset)
+
+        return modulate
+
+    def initial_state(self, batch: int) -> State:
+        return self.lstm.silence(batch, 1, "lstm")
+
+
+def make_conditioner(name: str, controls: int, features: int, layers: int, options: Options) -> Conditioner:
+    """The conditioner called `name` for `layers` layers of `features` each."""
+    if name == FILM:
+        return Film(controls, features, layers)
+    kinds: dict[str, type[Tfilm] | type[Ttfilm] | type[Tvfilm]] = {TFILM: Tfilm, TTFILM: Ttfilm, TVFILM: Tvfilm}
+    return kinds[name](controls, features, layers, options)
+
+
+def _look_ahead_samples(lstms: nn.ModuleList | list[BlockLstm]) -> int:
+    return BLOCK - 1 if any(isinstance(lstm, BlockLstm) and lstm.same for lstm in lstms) else 0
+
+
+def _silences(lstms: nn.ModuleList, batch: int, channels: int, name: str) -> State:
+    states = [
+        lstm.silence(batch, channels, f"{name}.{i}") for i, lstm in enumerate(lstms) if isinstance(lstm, BlockLstm)
+    ]
+    return {key: value for state in states for key, value in state.items()}
+
+
+def _raised(modulation: Tensor) -> Tensor:
+    """With 1 added to gamma, the first half."""
+    gamma, beta = modulation.chunk(2, dim=-1)
+    return torch.cat([gamma + 1, beta], dim=-1)

@@ -31,7 +31,12 @@ def control_names(unit: Unit, auto_flag: bool = True) -> list[str]:
 def control_vector(unit: Unit, row: Mapping[str, Any], auto_flag: bool = True) -> Float32:
     """(controls,) of a row of `settings`. Without `auto_flag`, AUTO is the value -0.25 of its control, for parity with
     models that have as many controls as the panel."""
-    return np.array(list(_numbers(unit, unit.from_row(row), auto_flag).values()), np.float32)
+    return vector_at(unit, unit.from_row(row), auto_flag)
+
+
+def vector_at(unit: Unit, values: Mapping[str, Position], auto_flag: bool = True) -> Float32:
+    """`control_vector` of a value per control; numbers may lie between the unit's positions."""
+    return np.array(list(_numbers(unit, values, auto_flag).values()), np.float32)
 
 
 def _numbers(unit: Unit, values: Mapping[str, Position] | None, auto_flag: bool) -> dict[str, float]:

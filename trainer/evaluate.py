@@ -1,148 +1,161 @@
-"""Whole takes through a trained model, with carried state, beside the trivial baselines -> results.parquet.
+"""Whole takes through trained models, plugins and the trivial baselines -> results.parquet, results_takes.parquet.
 
-Every take is processed from its first sample, which counts too, and measured by itself; a split's figure is the mean
-over its takes. Settings and channels go through the model together, as one batch of mono signals.
+Every take is decoded once, goes through every system from its first sample, which counts too, and is measured by
+itself. A figure is the mean over the takes of a cell, one of {seen, unseen song} x {seen, unseen setting}; its spread
+is that of the means of single songs. The cells of seen songs, which say what was learned by heart, get as many takes
+as the larger test cell, spread evenly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 
+from ..manifests.cells import SEEN, UNSEEN
 from ..manifests.dataset import Dataset
-from ..manifests.errors import DatasetError
-from ..manifests.pcm import Float32, read_audio
+from ..manifests.errors import DatasetError, UsageError
+from ..manifests.pcm import Float32
 from ..manifests.tables import read_rows, write_table
-from .baselines import CONSTANT_GAIN, UNCHANGED, best_constant_gain
-from .checkpoint import Run, load_model
-from .controls import control_vector
-from .metrics import METRICS, Metrics, measure
-from .state import StreamModel
+from .baselines import fit_baselines
+from .checkpoint import Run
+from .frechet import Embedding, Gaussian, Vectors, frechet_distance
+from .metrics import Metrics, measure
+from .summary import summarised
+from .systems import Candidate, ModelCandidate, System, baseline_candidates
+from .take_audio import Row, TakeAudio, TakeReader, batches, spread_evenly
 
-TEST_SPLITS = ("test_seen", "test_unseen")
-TAKES_AT_ONCE = 8
-CHUNK_FRAMES = 4096  # small enough for the features to stay in the cache
-Row = dict[str, Any]
+Cell = tuple[str, str]  # role of the song, role of the setting
+TEST_CELLS: tuple[Cell, ...] = ((UNSEEN, SEEN), (UNSEEN, UNSEEN))
+CELLS: tuple[Cell, ...] = ((SEEN, SEEN), (SEEN, UNSEEN), *TEST_CELLS)
+NO_CELL = (None, None)  # of a row that an earlier version wrote
+KEYS = ("take_id", "song_id", "setting_id", "unit_id", "split", "song_role", "setting_role")
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
-class System:
-    """Something that is evaluated: a model or a baseline, as its columns in `results` say."""
+class Evaluation:
+    """New rows: `rows` of results.parquet, one for each system and cell, `takes` of results_takes.parquet."""
 
-    model: str
-    conditioning: str | None
-    params: int
-    checkpoint: str | None
+    rows: list[Row]
+    takes: list[Row]
 
 
 def evaluate(
     dataset: Dataset,
-    run: Run,
-    *,
+    *runs: Run,
+    plugins: Sequence[Candidate] = (),
+    cells: Sequence[Cell] = CELLS,
     max_takes: int | None = None,
-    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
-) -> list[Row]:
-    """Measure the model of `run` and the baselines on the test splits and put them into results.parquet, where they
-    replace what the same systems had. `max_takes` of each split, spread evenly, instead of all, is a look that
-    is not kept: baselines over a few takes must not stand beside a model over all. The new rows."""
-    model, about = load_model(run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-    gain = best_constant_gain(dataset)
-    systems = (
-        System(about["model"], about["conditioning"], about["params"], run.folder.relative_to(dataset.root).as_posix()),
-        System(UNCHANGED, None, 0, None),
-        System(CONSTANT_GAIN, None, 1, None),
-    )
+    embedding: Embedding | None = None,
+    progress: Progress = iter,
+) -> Evaluation:
+    """Measure the models of `runs`, the `plugins` and the baselines in `cells`, and put the figures into
+    results.parquet and results_takes.parquet, where they replace those of the same systems.
 
-    def measured_take(dry: Float32, wet: Float32, output: Float32) -> list[Metrics]:
-        return measure([output, dry, np.float32(gain) * dry], wet, dry, about["sample_rate"])
-
+    `max_takes` of each cell, spread evenly, instead of all, is a look that is not kept: baselines over a few takes must
+    not stand beside a model over all. With an `embedding` there is a Frechet distance, too. `UsageError` for nothing to
+    measure, `DatasetError` without test takes.
+    """
+    if not runs and not plugins:
+        raise UsageError("nothing to evaluate: neither a run nor a plugin")
+    takes = cell_takes(dataset, cells, max_takes)
+    if not any(takes.values()):
+        raise DatasetError("no accepted take is in a test split", mend="type `buscomp split`")
+    candidates: list[Candidate] = [*(ModelCandidate(dataset, run) for run in runs), *plugins]
+    candidates += baseline_candidates(dataset.unit, fit_baselines(dataset, progress))
     rows: list[Row] = []
+    take_rows: list[Row] = []
+    for those in takes.values():
+        measured, distances = _measured(dataset, candidates, those, embedding, progress)
+        take_rows += measured
+        rows += [row | distances.get(_system(row), {}) for row in summarised(measured)]
+    if max_takes is None:
+        systems = [candidate.system for candidate in candidates]
+        _replace(dataset, "results_takes", systems, cells, take_rows)
+        _replace(dataset, "results", systems, cells, rows)
+    return Evaluation(rows, take_rows)
+
+
+def cell_takes(dataset: Dataset, cells: Sequence[Cell], max_takes: int | None = None) -> dict[Cell, list[Row]]:
+    """The takes of each cell, songs together so that each dry file is decoded once. Where a unit is held out, every
+    cell is of that unit."""
+    splits = dataset.splits
+    held_out = UNSEEN if "unit_id" in splits and splits["unit_id"].notna().any() else None
+    found: dict[Cell, list[Row]] = {}
+    for song, setting in cells:
+        table = dataset.pair_table(song=song, setting=setting, unit=held_out)
+        found[song, setting] = table.sort_values(["song_id", "setting_id", "unit_id"]).to_dict("records")
+    largest = max((len(rows) for (song, _), rows in found.items() if song == UNSEEN), default=0)
+    for (song, setting), rows in found.items():
+        most = largest if song == SEEN and largest else None
+        limits = [limit for limit in (most, max_takes) if limit is not None]
+        found[song, setting] = spread_evenly(rows, min(limits, default=None))
+    return found
+
+
+def _measured(
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    takes: Sequence[Row],
+    embedding: Embedding | None,
+    progress: Progress,
+) -> tuple[list[Row], dict[System, Row]]:
+    """A row for each system and take, and the Frechet columns of each system."""
+    rows: list[Row] = []
+    reader = TakeReader(dataset)
+    heard = [Gaussian() for _ in range(1 + len(candidates))]  # of the target, then of each system
+
+    def measured_take(take: Row, audio: TakeAudio, *outputs: Float32) -> tuple[list[Metrics], list[Vectors]]:
+        rate = int(take["sample_rate"])
+        vectors = [embedding.embed(each, rate) for each in (audio.wet, *outputs)] if embedding else []
+        return measure(outputs, audio.wet, audio.dry, rate, audio.cv), vectors
+
     # a take per thread: the metrics' own operations are too small to be shared out
     with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as threads:
-        for split in TEST_SPLITS:
-            takes = _takes(dataset, split, max_takes, about["sample_rate"])
-            measured: list[list[Metrics]] = []
-            batches = [takes[start : start + TAKES_AT_ONCE] for start in range(0, len(takes), TAKES_AT_ONCE)]
-            for batch in progress(batches):
-                measured += threads.map(measured_take, *_processed(dataset, model, batch, about["auto_flag"]))
-            for index, system in enumerate(systems if takes else ()):
-                means = mean_metrics([of_take[index] for of_take in measured])
-                rows.append(vars(system) | {"split": split, "takes": len(takes)} | means)
-    if not rows:
-        raise DatasetError("no accepted take is in a test split", mend="type `buscomp split`")
-    if max_takes is not None:
-        return rows
-    path = dataset.table_path("results")
-    kept = [row for row in (read_rows(path, "results") if path.exists() else []) if _system(row) not in systems]
-    write_table(path, "results", kept + rows)
-    return rows
+        for batch in progress(batches(takes, copies=2 + len(candidates))):
+            audio = [reader.read(take) for take in batch]
+            dry = [each.dry for each in audio]
+            outputs = [candidate.outputs(batch, dry) for candidate in candidates]
+            results = threads.map(measured_take, batch, audio, *outputs)
+            for take, (metrics, vectors) in zip(batch, results, strict=True):
+                keys = {key: take[key] for key in KEYS}
+                rows += [
+                    vars(candidate.system) | keys | of_system
+                    for candidate, of_system in zip(candidates, metrics, strict=True)
+                ]
+                for gaussian, of_signal in zip(heard, vectors, strict=False):
+                    gaussian.add(of_signal)
+    if embedding is None:
+        return rows, {}
+    target, *others = heard
+    return rows, {
+        candidate.system: {
+            "frechet_distance": frechet_distance(gaussian, target),
+            "frechet_embedding": embedding.name,
+            "frechet_items": gaussian.count,
+        }
+        for candidate, gaussian in zip(candidates, others, strict=True)
+    }
 
 
 def _system(row: Row) -> System:
-    return System(row["model"], row["conditioning"], row["params"], row["checkpoint"])
+    return System(row["model"], row["conditioning"], row["params"], row["checkpoint"], row.get("subset"))
 
 
-def _takes(dataset: Dataset, split: str, max_takes: int | None, sample_rate: int) -> list[Row]:
-    """The takes of `split`, songs together, so that each dry file is decoded once."""
-    table = dataset.pair_table(split).sort_values(["song_id", "setting_id"])
-    others = sorted(set(table["sample_rate"]) - {sample_rate})
-    if others:
-        raise DatasetError(
-            "takes have another sample rate than the model", got=f"{others[0]} Hz", allowed=f"{sample_rate} Hz"
-        )
-    rows: list[Row] = table.to_dict("records")
-    if max_takes is not None and max_takes < len(rows):
-        rows = [rows[index] for index in np.linspace(0, len(rows) - 1, max_takes).round().astype(int)]
-    return rows
+def _replace(
+    dataset: Dataset, table: str, systems: Sequence[System], cells: Sequence[Cell], rows: Sequence[Row]
+) -> None:
+    """Put `rows` in the place of what `systems` had. Baselines keep other cells; of a run nothing old stays, since it
+    may have been trained again."""
 
+    def replaced(row: Row) -> bool:
+        of_cells = row["checkpoint"] is not None or (row.get("song_role"), row.get("setting_role")) in (*cells, NO_CELL)
+        return _system(row) in systems and of_cells
 
-def _processed(
-    dataset: Dataset, model: StreamModel, takes: list[Row], auto_flag: bool
-) -> tuple[list[Float32], list[Float32], list[Float32]]:
-    """dry, wet and the model's output of every take, each (frames, channels)."""
-    read = lru_cache(maxsize=TAKES_AT_ONCE)(lambda relative: read_audio(dataset.file(relative))[0])
-    dry = [read(take["dry_path"]) for take in takes]
-    wet = [read_audio(dataset.file(take["wet_path"]))[0] for take in takes]
-    controls = [control_vector(dataset.unit, take, auto_flag) for take in takes]
-    outputs = process(model, dry, np.stack(controls))
-    for take, sent, received in zip(takes, dry, wet, strict=True):
-        if sent.shape != received.shape:
-            raise DatasetError(f"{take['wet_path']} does not fit its dry audio", mend="type `buscomp verify`")
-    return dry, wet, outputs
-
-
-@torch.inference_mode()
-def process(model: StreamModel, dry: list[Float32], controls: Float32) -> list[Float32]:
-    """Each of `dry` (frames, channels) through `model` at its row of `controls` (takes, controls), channel by channel,
-    from silence. Shorter ones are padded behind their end, which a causal model does not hear."""
-    device = next(model.parameters()).device
-    frames = max(len(audio) for audio in dry)
-    channels = [np.pad(channel, (0, frames - len(audio))) for audio in dry for channel in audio.T]
-    rows = np.repeat(controls, [audio.shape[1] for audio in dry], axis=0)
-    x, c = torch.from_numpy(np.stack(channels)[:, None]), torch.from_numpy(rows).to(device)
-    y, state = torch.empty_like(x), None
-    for start in range(0, frames, CHUNK_FRAMES):
-        piece, state = model(x[..., start : start + CHUNK_FRAMES].to(device), c, state)
-        y[..., start : start + CHUNK_FRAMES] = piece.cpu()
-    outputs, first = [], 0
-    for audio in dry:
-        outputs.append(np.ascontiguousarray(y[first : first + audio.shape[1], 0, : len(audio)].T.numpy()))
-        first += audio.shape[1]
-    return outputs
-
-
-def mean_metrics(takes: list[Metrics]) -> Metrics:
-    """The mean over takes of every metric, leaving out takes for which it is not defined."""
-    means: Metrics = {}
-    for name in METRICS:
-        values = [value for take in takes if (value := take[name]) is not None]
-        means[name] = float(np.mean(values)) if values else None
-    return means
+    path = dataset.table_path(table)
+    kept = [row for row in (read_rows(path, table) if path.exists() else []) if not replaced(row)]
+    write_table(path, table, [*kept, *rows])

@@ -5,18 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .linear import ChannelLinear
 from .state import StreamModel
 
 RIDGE = 1e-3  # of the mean power of the features
 
 
+def has_output_layer(model: StreamModel) -> bool:
+    """Whether `model` ends in a linear layer over features; grey boxes do not."""
+    return isinstance(getattr(model, "narrow", None), ChannelLinear)
+
+
 @torch.no_grad()
 def fit_output_layer(model: StreamModel, x: Tensor, controls: Tensor, target: Tensor) -> None:
-    """Set `model.narrow` to the least-squares fit of `target` (batch, 1, frames) from the untrained features.
+    """Set `model.narrow` to the least-squares fit of `target` (batch, 1, frames) from the untrained features. A model
+    without an output layer stays as it is.
 
     From a random output layer, a model lands about as often on the inverted signal as on the right one, and stays
     there: the STFT distance does not hear polarity, and music is so quiet that the L1 term beside it weighs little.
     """
+    if not has_output_layer(model):
+        return
     seen: list[Tensor] = []
     handle = model.narrow.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:

@@ -13,6 +13,7 @@ spectra (chunks of 4 480, 4 modes as well as 32), and it takes and returns the s
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -75,8 +76,8 @@ def powers(dt_A: Tensor, count: int) -> Tensor:
 def scan(u: Tensor, s: Tensor, dt_A: Tensor, c: Tensor, D: Tensor, piece: int) -> tuple[Tensor, Tensor]:
     """y and the state after it, in pieces of `piece` frames; `u` (batch, channels, frames) is a whole number of them.
 
-    Inside a piece: one triangular Toeplitz product per channel. From piece to piece: the complex state, by a scan in
-    log2(pieces) doublings instead of a loop over time. Both meet in one matrix product.
+    Inside a piece: one triangular Toeplitz product per channel. From piece to piece: a scan of the complex state. Both
+    meet in one matrix product. Memory is read and written with channels outermost.
     """
     batch, channels, frames = u.shape
     count = frames // piece
@@ -102,25 +103,41 @@ class _Scan(torch.autograd.Function):
     """x[i] = decay x[i-1] + start[i] along axis 2 of (channels, batch, count, modes), decay (channels, 1, 1, modes).
 
     Written out because the gradient of a scan is a scan from the other end, and automatic differentiation would keep
-    every doubling of this one."""
+    every step of this one."""
 
     @staticmethod
     def forward(ctx: Any, start: Tensor, decay: Tensor) -> Tensor:
-        x = _doubled(start.clone(), decay)
+        ctx.mark_dirty(start)
+        x = scanned(start, decay)
         ctx.save_for_backward(x, decay)
         return x
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, decay = ctx.saved_tensors
-        into = _doubled(gradient.flip(2), decay.conj()).flip(2)
+        into = scanned(gradient.clone(), decay.conj().resolve_conj(), backwards=True)
         return into, (into[:, :, 1:] * x[:, :, :-1].conj()).sum((1, 2), keepdim=True)
 
 
-def _doubled(x: Tensor, decay: Tensor) -> Tensor:
-    """The scan in place, by doubling (Hillis and Steele, 1986): log2(count) steps, no loop over time."""
+def scanned(x: Tensor, decay: Tensor, backwards: bool = False) -> Tensor:
+    """The scan in place, from the begin or from the end."""
+    return (stepped if x.device.type == "cpu" else doubled)(x, decay, backwards)
+
+
+def stepped(x: Tensor, decay: Tensor, backwards: bool) -> Tensor:
+    """Step after step: least work, and what a step needs is in the cache of a CPU."""
+    steps = x.unbind(2)
+    for last, this in pairwise(reversed(steps) if backwards else steps):
+        torch.addcmul(this, decay[:, :, 0], last, out=this)
+    return x
+
+
+def doubled(x: Tensor, decay: Tensor, backwards: bool) -> Tensor:
+    """By doubling (Hillis and Steele, 1986): log2(count) steps, no loop over time."""
     shift = 1
     while shift < x.shape[2]:
-        x[:, :, shift:] += decay * x[:, :, :-shift]  # the product is whole before the sum begins
+        early, late = x[:, :, :-shift], x[:, :, shift:]
+        last, this = (late, early) if backwards else (early, late)
+        this += decay * last  # the product is whole before the sum begins
         decay, shift = decay * decay, 2 * shift
     return x

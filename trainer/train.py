@@ -1,58 +1,50 @@
-"""Training, readable from top to bottom: options, data, model, loop.
+"""Training, readable from top to bottom: data, model, loop.
 
 Truncated backpropagation through time: a clip is cut into chunks; all state is carried from chunk to chunk and
 detached, so the model hears the whole clip and each step costs one chunk. The first chunk of a clip only warms the
 state up. One step is one chunk of a batch.
+
+What decides what is learnt is a choice of `recipe`; clips come from `windows` by way of `batches`; several processes
+meet in `processes`; `progress` and `checkpoint` keep what a resumed run needs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from ..manifests.dataset import Dataset
-from ..manifests.errors import BuscompError, UsageError
-from ..manifests.pcm import Float32
+from ..manifests.errors import UsageError
 from ..manifests.version import version
-from .checkpoint import Run, load_about, load_progress, run_named, save_model, save_progress
+from .audio_cache import AudioCache
+from .batches import batches
+from .checkpoint import Document, Run, load_about, load_progress, run_named, save_model, save_progress
 from .controls import control_names
-from .initialise import fit_output_layer
+from .initialise import fit_output_layer, has_output_layer
 from .loss import training_loss
-from .optimiser import WEIGHT_DECAY, make_optimiser, one_cycle
+from .optimiser import freeze_norms, gradient_norm, make_optimiser, scale_now, set_learning_rates
+from .precision import computing, kept, prepare
+from .processes import add_gradients, count, highest, joined, local_rank, own_state, rank, whole_state
+from .progress import Progress
+from .recent_losses import RecentLosses
+from .recipe import ONE_CYCLE, PLATEAU, Recipe, choose
 from .registry import build, default_conditioning
-from .state import State, StreamModel, detach, parameter_count
-from .windows import Clips, Windows
+from .state import State, parameter_count
+from .training_log import Line, training_log
+from .validation import VALIDATION_SEED, validate, validation_batches, validation_windows
+from .windows import SILENT_DBFS, Windows
 
-ONE_CYCLE, PLATEAU, CONSTANT = "one-cycle", "plateau", "constant"
-SCHEDULES = (ONE_CYCLE, PLATEAU, CONSTANT)
-CLIP_NORM = 1.0
-PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_LOWEST = 0.5, 10, 1e-6  # patience in validations, lowest learning rate
-VALIDATION_SEED = 20_240  # which clips are validated on, the same ones in every run
-
-
-@dataclass
-class Progress:
-    """Where a run stands. With the tensors, it is all that a resumed run needs."""
-
-    random: dict[str, Any]  # state of the clip generator before the clips in hand were drawn
-    chunk: int = 0  # the next chunk of these clips
-    step: int = 0
-    elapsed_s: float = 0.0
-    audio_s_seen: float = 0.0
-    best_validation_loss: float | None = None
-    validations_since_best: int = 0
-    plateau: float = 1.0  # factor on the learning rate
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def train(
@@ -62,223 +54,195 @@ def train(
     conditioning: str | None = None,
     name: str | None = None,
     subset: str | None = None,
+    recipe: str = "ours",
     seconds: float | None = None,
     steps: int | None = None,
     seed: int = 0,
-    batch: int = 8,
-    chunk_frames: int = 4480,
-    clip_chunks: int = 31,
-    learning_rate: float = 5e-3,
-    s4d_learning_rate: float | None = None,
-    schedule: str | None = None,
-    dt_min: float = 1e-3,
-    auto_flag: bool = True,
-    validate_every: int = 1000,
+    device: str = "auto",
+    threads: int | None = None,
+    cache: bool = True,
+    cache_folder: Path | None = None,
+    tensorboard: bool = False,
     log_every: int = 20,
     resume: bool = False,
-    report: Callable[[dict[str, Any]], None] = lambda line: None,
+    report: Callable[[Line], None] = lambda line: None,
+    tell: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    **choices: Any,
 ) -> Run:
-    """Train `model` on the train split of `dataset`, or on a `subset` of it, for `seconds` or `steps`, and leave it in
-    `runs/<name>/`.
+    """Train `model` on the train split of `dataset`, or on a `subset` of it, for `seconds` or `steps` (or as many as
+    the recipe has), and leave it in `runs/<name>/`.
 
-    `schedule`: one-cycle over the budget (the default with `seconds`), plateau of the validation loss (the default with
-    `steps` where there is a validation split), or constant. `resume` goes on from the checkpoint of `name`; counted in
-    `steps` on a CPU, that gives bit for bit what an uninterrupted run gives. Ctrl-C saves and returns. `report` gets
-    every line of the log.
+    `recipe` is the name of one, and `choices` are fields of `Recipe` in the place of its own. `resume` goes on from the
+    checkpoint of `name`; counted in steps on a CPU, that gives bit for bit what an uninterrupted run gives. Ctrl-C
+    saves and returns. Under torchrun the processes share the batch out. `cache`: clips come from decoded audio, made
+    first, in `cache_folder`. `report` gets every line of the log.
     """
+    chosen = choose(recipe, **choices)
+    steps = chosen.steps if steps is None and seconds is None else steps
     if (seconds is None) == (steps is None):
         raise UsageError("say how long to train: either seconds or steps")
-    if clip_chunks < 2:
-        raise UsageError("a clip needs a chunk to warm up and one to learn from", got=clip_chunks, allowed="2 or more")
+    on = _device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
     # data
-    torch.manual_seed(seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    windows = Windows(dataset, "train", chunk_frames * clip_chunks, auto_flag, subset=subset)
-    validation = _validation_clips(dataset, chunk_frames * clip_chunks, batch, auto_flag, device)
-    schedule = schedule or (PLATEAU if steps is not None and validation else ONE_CYCLE)
-    if schedule not in SCHEDULES:
-        raise UsageError("no such schedule", got=schedule, allowed=SCHEDULES)
-    if schedule == PLATEAU and not validation:
-        raise UsageError(
-            "a plateau schedule needs a validation split", mend="type `buscomp split --validation-songs 1`"
-        )
+    decoded = AudioCache(dataset, cache_folder) if cache else None
+    clip_frames = chosen.chunk_frames * chosen.clip_chunks
+    windows = Windows(dataset, "train", clip_frames, chosen.auto_flag, subset=subset, cache=decoded)
+    unheard = validation_windows(dataset, chosen, decoded)
+    if decoded is not None:
+        decoded.fill(windows.pieces + (unheard.pieces if unheard else []), tell=tell, progress=progress)
+    schedule = _schedule(chosen, seconds, unheard is not None)
+    chosen = replace(chosen, schedule=schedule)
 
     # model
-    controls = control_names(dataset.unit, auto_flag)
+    torch.manual_seed(seed)
+    controls = control_names(dataset.unit, chosen.auto_flag)
     conditioning = conditioning or default_conditioning(model)
-    network = build(model, conditioning, len(controls), dt_min).to(device)
-    optimiser = make_optimiser(network, learning_rate, s4d_learning_rate)
-    full_rates = [float(group["lr"]) for group in optimiser.param_groups]
-    run = run_named(dataset, name or "-".join(filter(None, (model, conditioning, subset))))
-    about: dict[str, Any] = {
+    network = build(
+        model, conditioning, len(controls), chosen.dt_min, alignment=chosen.alignment, unit_gamma=chosen.unit_gamma,
+        last_relu=chosen.last_relu, sample_rate=windows.sample_rate, control_names=controls,
+    ).to(on)  # fmt: skip
+    prepare(network, chosen.precision)
+    optimiser = make_optimiser(
+        network, chosen.learning_rate, chosen.s4d_learning_rate, weight_decay=chosen.weight_decay,
+        decayed=chosen.decayed, betas=(chosen.beta_1, chosen.beta_2), epsilon=chosen.epsilon,
+    )  # fmt: skip
+    about: Document = {
         "model": model, "conditioning": conditioning, "controls": controls, "params": parameter_count(network),
         "sample_rate": windows.sample_rate, "unit_id": dataset.unit.unit_id, "unit_sha256": _unit_sha256(dataset),
-        "subset": subset, "train_sha256": windows.sha256, "seed": seed, "batch": batch, "chunk_frames": chunk_frames,
-        "clip_chunks": clip_chunks, "learning_rate": learning_rate, "s4d_learning_rate": s4d_learning_rate,
-        "schedule": schedule, "dt_min": dt_min, "auto_flag": auto_flag, "validate_every": validate_every,
-        "weight_decay": WEIGHT_DECAY, "clip_norm": CLIP_NORM, "loss": "l1 + mstft", "polarity_probability": 0.5,
+        "subset": subset, "train_sha256": windows.sha256, "validation_sha256": unheard and unheard.sha256,
+        "seed": seed, "validation_seed": VALIDATION_SEED, "recipe": recipe, **asdict(chosen), "loss": "l1 + mstft",
+        "silent_dbfs": SILENT_DBFS, "output_layer": "least squares" if has_output_layer(network) else "as built",
     }  # fmt: skip
-    state: State | None = None
-    has_model = resume  # of this run; what an older run of the same name left is not it
+    del about["steps"]  # a run that goes on may go on for longer
+
+    # where it stands
+    run = run_named(dataset, name or "-".join(filter(None, (model, conditioning, subset))))
     at = Progress(dict(np.random.default_rng(seed).bit_generator.state))
+    stream: State = {}
     if resume:
         _require_the_same(load_about(run), about, run)
-        state, document = load_progress(run, network, optimiser)
-        state = state and {key: value if value.ndim == 0 else value.to(device) for key, value in state.items()}
+        stream, document = load_progress(run, network, optimiser)
         at = Progress(**document)
-    else:
-        run.log.unlink(missing_ok=True)
-    random = np.random.default_rng()
-    random.bit_generator.state = at.random
+    has_model = resume  # of this run; what an older run of the same name left is not it
 
     def spent() -> float:
         return at.step / steps if steps is not None else at.elapsed_s / (seconds or 1.0)
 
     def save(best: bool) -> None:
         nonlocal has_model
-        if best:
-            has_model = True
+        has_model = has_model or best
+        whole = whole_state(state or {})
+        if best and rank() == 0:
             facts = {
                 "step": at.step, "elapsed_s": round(at.elapsed_s, 1), "audio_s_seen": round(at.audio_s_seen, 1),
-                "validation_loss": at.best_validation_loss, "silent_clips_skipped": windows.silent_clips,
-                "takes_too_short": windows.takes_too_short, "torch": torch.__version__,
-                "threads": torch.get_num_threads(), "device": str(device), "buscomp_version": version(),
+                "validation_loss": at.best_validation_loss, "silent_clips_skipped": at.silent_clips_skipped,
+                "takes_too_short": windows.takes_too_short, "torch": torch.__version__, "device": str(on),
+                "threads": torch.get_num_threads(), "processes": count(), "buscomp_version": version(),
             }  # fmt: skip
             save_model(run, network, about | facts)
-        save_progress(run, network, optimiser, state, asdict(at))
+        if rank() == 0:
+            save_progress(run, network, optimiser, whole, asdict(at))
 
     # loop
-    began, elapsed_before = time.monotonic(), at.elapsed_s
-    clips = _draw(windows, batch, random, device)
-    if at.step == 0:
-        fit_output_layer(network, clips.dry[..., :chunk_frames], clips.controls, clips.wet[..., :chunk_frames])
-    losses: list[float] = []
-    with _ctrl_c_noted() as interrupted:
-        while spent() < 1 and not interrupted:
-            if at.chunk == clip_chunks:
-                at.random, at.chunk = dict(random.bit_generator.state), 0
-                clips = _draw(windows, batch, random, device)
-            x, target = (audio[..., at.chunk * chunk_frames :][..., :chunk_frames] for audio in (clips.dry, clips.wet))
-            network.train()
+    with (
+        joined(),
+        batches(windows, chosen.batch, chosen.polarity_probability, at.random, on) as coming,
+        training_log(run, tensorboard=tensorboard, from_step=at.step) as log,
+        _stop_noted() as stop_asked,
+    ):
+        validation = validation_batches(unheard, chosen, on)
+        state: State | None = own_state(stream, chosen.batch, on) or None
+        if at.step == 0:
+            whole_batch = coming.whole()
+            x, target = whole_batch.chunk(0, chosen.chunk_frames)
+            fit_output_layer(network, x, whole_batch.controls, target)
+        clips, recent = coming.next(), RecentLosses()
+        began = time.monotonic() - at.elapsed_s
+        while spent() < 1 and not highest(len(stop_asked)):
+            if at.chunk == chosen.clip_chunks:
+                recent.look(clips, at.step)
+                clips, state = coming.next(), None
+                at.random, at.chunk = clips.random, 0
             if at.chunk == 0:
+                at.silent_clips_skipped += clips.silent
+            x, target = clips.chunk(at.chunk, chosen.chunk_frames)
+            at.chunk += 1
+            network.train()
+            if spent() >= 1 - chosen.frozen_norms:
+                freeze_norms(network)
+            if at.chunk <= chosen.warm_up_chunks:
                 with torch.no_grad():
-                    _, state = network(x, clips.controls)
-                at.chunk = 1
+                    _, state = network(x, clips.controls, state)
                 continue
 
-            scale = one_cycle(spent()) if schedule == ONE_CYCLE else at.plateau
-            for group, rate in zip(optimiser.param_groups, full_rates, strict=True):
-                group["lr"] = rate * scale
-            y, state = network(x, clips.controls, state)
-            loss = training_loss(y, target)
-            if not torch.isfinite(loss):
-                raise BuscompError(
-                    f"the loss is not finite at step {at.step}, in {_not_finite(y, target, clips)}",
-                    mend="look at these takes, or train with a smaller --learning-rate",
-                )
+            scale = scale_now(schedule, spent(), at.plateau)
+            set_learning_rates(optimiser, scale)
+            with computing(chosen.precision, on):
+                y, state = network(x, clips.controls, state)
+            loss = training_loss(y.float(), target)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            gradient = nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+            add_gradients(network.parameters())
+            gradient = gradient_norm(network, chosen.clip_norm)
             optimiser.step()
-            state = detach(state)
+            state = kept(state)
+            recent.add(loss, y, target)
 
-            losses.append(float(loss.detach()))
-            at.step, at.chunk = at.step + 1, at.chunk + 1
-            at.audio_s_seen += batch * chunk_frames / windows.sample_rate
-            at.elapsed_s = elapsed_before + time.monotonic() - began
-            validates = spent() >= 1 or at.step % validate_every == 0
+            at.step += 1
+            at.audio_s_seen += chosen.batch * chosen.chunk_frames / windows.sample_rate
+            at.elapsed_s = highest(time.monotonic() - began)
+            validates = spent() >= 1 or at.step % chosen.validate_every == 0
             if not validates and at.step % log_every:
                 continue
-            line = {"step": at.step, "loss": sum(losses) / len(losses), "validation_loss": None}
-            losses = []
+            recent.look(clips, at.step)
+            line: Line = {"step": at.step, "loss": recent.mean(), "validation_loss": None}
             if validates:
-                line["validation_loss"] = _validate(network, validation, chunk_frames)
-                save(best=_note_validation(at, line["validation_loss"], learning_rate))
-            line |= {"learning_rate": learning_rate * scale, "grad_norm": float(gradient)}
+                line["validation_loss"] = validate(network, validation, chosen)
+                save(best=at.note_validation(line["validation_loss"], chosen))
+            line |= {"learning_rate": chosen.learning_rate * scale, "grad_norm": float(gradient)}
             line |= {"audio_s_seen": round(at.audio_s_seen, 1), "elapsed_s": round(at.elapsed_s, 2)}
-            run.folder.mkdir(parents=True, exist_ok=True)
-            with run.log.open("a") as log:
-                log.write(json.dumps(line) + "\n")
-            report(line)
-    if interrupted:
-        save(best=not has_model)
+            log(line)
+            if rank() == 0:
+                report(line)
+        if highest(len(stop_asked)):
+            recent.look(clips, at.step)
+            save(best=not has_model)
     return run
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Clips as tensors on the device."""
-
-    dry: Tensor
-    wet: Tensor
-    controls: Tensor
-    origins: tuple[str, ...]
-
-
-def _draw(windows: Windows, batch: int, random: np.random.Generator, device: torch.device) -> _Batch:
-    """The next clips; half of them, by chance, with both signals turned over."""
-    clips = windows.draw(batch, random)
-    polarity = np.where(random.random((batch, 1, 1)) < 0.5, -1, 1).astype(np.float32)
-    return _on(device, clips, polarity)
-
-
-def _on(device: torch.device, clips: Clips, polarity: Float32 | float = 1.0) -> _Batch:
-    def tensor(array: Float32) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-    return _Batch(tensor(clips.dry * polarity), tensor(clips.wet * polarity), tensor(clips.controls), clips.origins)
+def _device(name: str) -> torch.device:
+    """The device of that name; `auto` is the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        raise UsageError(
+            f"no such device ({str(error).splitlines()[0]})", got=name, allowed="auto, cpu, cuda, ..."
+        ) from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
-def _validation_clips(
-    dataset: Dataset, clip_frames: int, batch: int, auto_flag: bool, device: torch.device
-) -> list[_Batch]:
-    """Two fixed batches of the validation split, or none where there is no such split."""
-    if "validation" not in set(dataset.splits["split"]):
-        return []
-    windows, random = Windows(dataset, "validation", clip_frames, auto_flag), np.random.default_rng(VALIDATION_SEED)
-    return [_on(device, windows.draw(batch, random)) for _ in range(2)]
-
-
-@torch.no_grad()
-def _validate(network: StreamModel, validation: list[_Batch], chunk_frames: int) -> float | None:
-    """Mean training loss over the validation clips without their first chunk; None without any."""
-    network.eval()
-    losses = []
-    for clips in validation:
-        state: State | None = None
-        for start in range(0, clips.dry.shape[-1], chunk_frames):
-            y, state = network(clips.dry[..., start : start + chunk_frames], clips.controls, state)
-            if start:
-                losses.append(float(training_loss(y, clips.wet[..., start : start + chunk_frames])))
-    return sum(losses) / len(losses) if losses else None
-
-
-def _note_validation(at: Progress, loss: float | None, learning_rate: float) -> bool:
-    """Is this the best model so far? Without validation the last one is. Lowers the plateau's factor in time."""
-    if loss is None or at.best_validation_loss is None or loss < at.best_validation_loss:
-        at.best_validation_loss, at.validations_since_best = loss, 0
-        return True
-    at.validations_since_best += 1
-    if at.validations_since_best % PLATEAU_PATIENCE == 0:
-        at.plateau = max(at.plateau * PLATEAU_FACTOR, PLATEAU_LOWEST / learning_rate)
-    return False
-
-
-def _not_finite(y: Tensor, target: Tensor, batch: _Batch) -> str:
-    """Which clips of the batch are at fault."""
-    for what, audio in (("target of", target), ("output for", y)):
-        rows = (~torch.isfinite(audio).flatten(1).all(1)).nonzero().flatten().tolist()
-        if rows:
-            return f"the {what} " + "; ".join(batch.origins[row] for row in rows)
-    return "the batch " + "; ".join(batch.origins)
+def _schedule(recipe: Recipe, seconds: float | None, can_validate: bool) -> str:
+    """The schedule of `recipe`, or the one that suits the budget."""
+    if recipe.schedule == PLATEAU and not can_validate:
+        raise UsageError(
+            "a plateau schedule needs a validation split", mend="type `buscomp split --validation-songs 1`"
+        )
+    return recipe.schedule or (PLATEAU if seconds is None and can_validate else ONE_CYCLE)
 
 
 def _unit_sha256(dataset: Dataset) -> str:
     return hashlib.sha256(dataset.unit.model_dump_json().encode()).hexdigest()
 
 
-def _require_the_same(saved: dict[str, Any], about: dict[str, Any], run: Run) -> None:
+def _require_the_same(saved: Document, about: Document, run: Run) -> None:
     """A run goes on as it began, or not at all."""
     for key, value in about.items():
         if saved.get(key) != value:
@@ -289,14 +253,16 @@ def _require_the_same(saved: dict[str, Any], about: dict[str, Any], run: Run) ->
 
 
 @contextmanager
-def _ctrl_c_noted() -> Iterator[list[int]]:
-    """A list that is empty until Ctrl-C: the step at hand is finished, so that what is saved is whole."""
+def _stop_noted() -> Iterator[list[int]]:
+    """A list that is empty until Ctrl-C, or the SIGTERM of a scheduler: the step at hand is finished, so that what is
+    saved is whole."""
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    before = {number: signal.signal(number, lambda at, frame: noted.append(at)) for number in STOPS}
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

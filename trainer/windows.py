@@ -2,28 +2,24 @@
 
 A song is drawn uniformly, then one of its settings, then a channel and a position, so that long songs and settings
 with many takes do not weigh more. Clips whose dry audio is below -60 dBFS are skipped and counted.
-
-Audio is kept decoded in memory while it fits into `memory_bytes`; beyond that each clip is read from its FLAC.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError, UsageError
-from ..manifests.levels import rms_dbfs
+from ..manifests.levels import from_db
 from ..manifests.pcm import Float32, read_audio
+from .audio_cache import AudioCache, Piece
 from .controls import control_vector
 
 SILENT_DBFS = -60.0
-MEMORY_BYTES = 2 << 30
 TRIES = 1000
 
 
@@ -35,10 +31,19 @@ class Clips:
     wet: Float32
     controls: Float32
     origins: tuple[str, ...]  # wet_path, channel and first frame
+    silent: int  # how many were skipped to find these
+
+
+@dataclass(frozen=True)
+class _Take:
+    dry: Piece
+    wet: Piece
+    controls: Float32
 
 
 class Windows:
-    """Clips of `clip_frames` from one split of `dataset`, or from the windows of a subset of it."""
+    """Clips of `clip_frames` from one split of `dataset`, or from the windows of a subset of it; out of `cache`, which
+    has to be filled with `pieces` before, or from the FLAC files."""
 
     def __init__(
         self,
@@ -46,13 +51,14 @@ class Windows:
         split: str,
         clip_frames: int,
         auto_flag: bool = True,
-        memory_bytes: int = MEMORY_BYTES,
+        *,
         subset: str | None = None,
+        cache: AudioCache | None = None,
     ):
-        table = dataset.pair_table(split, subset=subset)
+        table = _with_hashes(dataset, dataset.pair_table(split, subset=subset))
         if table.empty:
             raise DatasetError(f"no accepted take is in the split {split}", mend="type `buscomp split`")
-        self.sha256 = pairs_sha256(dataset, table)
+        self.sha256 = pairs_sha256(table)
         self.sample_rate = one_sample_rate(table)
         long_enough = table[table["frames"] >= clip_frames]
         if long_enough.empty:
@@ -62,55 +68,63 @@ class Windows:
                 mend="type a smaller --clip-chunks",
             )  # fmt: skip
         self.takes_too_short = len(table) - len(long_enough)
-        self.silent_clips = 0  # skipped so far
         self._clip_frames = clip_frames
         self._dataset = dataset
-        self._takes: dict[str, list[dict[str, Any]]] = {}
+        self._cache = cache
+        self._takes: dict[str, list[_Take]] = {}
         for row in long_enough.to_dict("records"):
-            row = {str(name): value for name, value in row.items()}
-            row["controls"] = control_vector(dataset.unit, row, auto_flag)
-            self._takes.setdefault(row["song_id"], []).append(row)
+            named = {str(name): value for name, value in row.items()}
+            place = (row["start_frame"], row["frames"], row["channels"], row["frames"] == row["take_frames"])
+            dry = Piece(row["dry_path"], row["dry_sha256"], *place)
+            wet = Piece(row["wet_path"], row["wet_sha256"], *place)
+            take = _Take(dry, wet, control_vector(dataset.unit, named, auto_flag))
+            self._takes.setdefault(row["song_id"], []).append(take)
         self._songs = sorted(self._takes)
-        pieces = long_enough.drop_duplicates(["dry_path", "start_frame", "frames"])
-        files = pieces["frames"].sum() + long_enough["frames"].sum()
-        self._in_memory = int(files) * 2 * 4 <= memory_bytes
-        self._decoded: dict[tuple[str, int, int], Float32] = {}
 
-    def draw(self, batch: int, random: np.random.Generator) -> Clips:
-        """`batch` clips. The same state of `random` gives the same clips."""
-        dry, wet, controls, origins = [], [], [], []
-        for _ in range(TRIES * batch):
-            song = self._songs[random.integers(len(self._songs))]
-            take = self._takes[song][random.integers(len(self._takes[song]))]
-            start = int(random.integers(take["frames"] - self._clip_frames + 1))
-            sent = self._read("dry_path", take, start)
-            channel = int(random.integers(sent.shape[1]))
-            if rms_dbfs(sent[:, channel : channel + 1]) < SILENT_DBFS:
-                self.silent_clips += 1
-                continue
-            dry.append(sent[:, channel])
-            wet.append(self._read("wet_path", take, start)[:, channel])
-            controls.append(take["controls"])
-            origins.append(f"{take['wet_path']} channel {channel} from frame {take['start_frame'] + start}")
-            if len(dry) == batch:
-                return Clips(np.stack(dry)[:, None], np.stack(wet)[:, None], np.stack(controls), tuple(origins))
+    @property
+    def pieces(self) -> list[Piece]:
+        """All audio that clips come from."""
+        takes = [take for song in self._songs for take in self._takes[song]]
+        return list(dict.fromkeys(piece for take in takes for piece in (take.dry, take.wet)))
+
+    def draw(self, batch: int, random: np.random.Generator, share: slice = slice(None)) -> Clips:
+        """`batch` clips, or a `share` of them. The same state of `random` gives the same clips, and is the same
+        afterwards whatever the share."""
+        chosen, silent = self._choose(batch, random)
+        mine = chosen[share]
+        wet = [self._read(take.wet, start, channel) for take, start, channel, _ in mine]
+        origins = tuple(
+            f"{take.wet.relative} channel {channel} from frame {take.wet.start_frame + start}"
+            for take, start, channel, _ in mine
+        )
+        dry = np.stack([sent for _, _, _, sent in mine])
+        controls = np.stack([take.controls for take, _, _, _ in mine])
+        return Clips(dry[:, None], np.stack(wet)[:, None], controls, origins, silent)
+
+    def _choose(self, batch: int, random: np.random.Generator) -> tuple[list[tuple[_Take, int, int, Float32]], int]:
+        """Take, start, channel and dry audio of `batch` clips, and how many silent ones were skipped."""
+        chosen: list[tuple[_Take, int, int, Float32]] = []
+        silent_energy = self._clip_frames * from_db(SILENT_DBFS) ** 2
+        for tried in range(TRIES * batch):
+            if len(chosen) == batch:
+                return chosen, tried - batch
+            takes = self._takes[self._songs[random.integers(len(self._songs))]]
+            take = takes[random.integers(len(takes))]
+            start = int(random.integers(take.dry.frames - self._clip_frames + 1))
+            channel = int(random.integers(take.dry.channels))
+            sent = self._read(take.dry, start, channel)
+            if not float(np.dot(sent, sent)) < silent_energy:  # what is not a number goes on: the loss will name it
+                chosen.append((take, start, channel, sent))
         raise DatasetError(f"hardly any clip is louder than {SILENT_DBFS:g} dBFS", mend="type `buscomp verify`")
 
-    def _read(self, which: str, take: dict[str, Any], start: int) -> Float32:
-        """(clip_frames, channels) from `start` in the take, or in its window."""
-        relative = take[which]
-        path = self._dataset.file(relative)
-        if not self._in_memory:
-            with soundfile.SoundFile(path) as file:
-                file.seek(take["start_frame"] + start)
-                clip: Float32 = file.read(self._clip_frames, dtype="float32", always_2d=True)
-        else:
-            piece = (relative, take["start_frame"], take["frames"])
-            if piece not in self._decoded:
-                self._decoded[piece] = read_audio(path, *piece[1:])[0]
-            clip = self._decoded[piece][start : start + self._clip_frames]
-        if len(clip) != self._clip_frames:
-            raise DatasetError(f"{relative} is shorter than the table says", mend="type `buscomp verify`")
+    def _read(self, piece: Piece, start: int, channel: int) -> Float32:
+        """(clip_frames,) of one channel, from `start` in the piece."""
+        if self._cache is not None:
+            return self._cache.read(piece, start, self._clip_frames, channel)
+        audio, _ = read_audio(self._dataset.file(piece.relative), piece.start_frame + start, self._clip_frames)
+        if audio.shape[1] != piece.channels:
+            raise DatasetError(f"{piece.relative} does not fit its dry audio", mend="type `buscomp verify`")
+        clip: Float32 = audio[:, channel]
         return clip
 
 
@@ -122,11 +136,18 @@ def one_sample_rate(table: pd.DataFrame) -> int:
     return int(rates[0])
 
 
-def pairs_sha256(dataset: Dataset, table: pd.DataFrame) -> str:
+def pairs_sha256(table: pd.DataFrame) -> str:
     """Hash of which takes or windows, with which audio, a table holds: a checkpoint's memory of its training."""
-    hashes = dataset.takes.set_index("take_id")["wet_sha256"]
     lines = sorted(
-        f"{row.song_id} {row.setting_id} {hashes[row.take_id]} {row.start_frame} {row.frames}"
+        f"{row.song_id} {row.setting_id} {row.dry_sha256} {row.wet_sha256} {row.start_frame} {row.frames}"
         for row in table.itertuples()
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _with_hashes(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with dry_sha256, wet_sha256, channels, and take_frames, the length of the whole take."""
+    takes = dataset.takes[["take_id", "wet_sha256", "channels", "frames"]].rename(columns={"frames": "take_frames"})
+    songs = dataset.songs[["song_id", "dry_sha256"]]
+    table = table.merge(takes, on="take_id", validate="many_to_one")
+    return table.merge(songs, on="song_id", validate="many_to_one")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from buscomp.trainer.s4d import S4D, powers, scan
+from buscomp.trainer.s4d import S4D, doubled, powers, scan, stepped
 
 
 def made(modes=4, channels=3, seed=1):
@@ -102,3 +102,12 @@ def test_initial_values_are_the_published_ones():
     assert torch.allclose(layer.A_im[7], torch.pi * torch.arange(8.0))
     assert float(layer.C.detach().square().sum(-1).mean()) == pytest.approx(1.0, abs=0.1)
     assert sum(parameter.numel() for parameter in layer.parameters()) == 200 * (4 * 8 + 2)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_doubling_gives_what_step_after_step_gives(count, backwards):
+    torch.manual_seed(1)
+    x, decay = torch.randn(3, 2, count, 4, dtype=torch.complex128), torch.randn(3, 1, 1, 4, dtype=torch.complex128)
+    decay = decay / decay.abs() * torch.rand(3, 1, 1, 4)
+    torch.testing.assert_close(doubled(x.clone(), decay, backwards), stepped(x.clone(), decay, backwards))

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ from buscomp.manifests.dataset import Dataset
 from buscomp.manifests.errors import BuscompError, DatasetError, UsageError
 from buscomp.manifests.pcm import read_audio
 from buscomp.manifests.tables import write_table
+from buscomp.trainer.audio_cache import AudioCache
 from buscomp.trainer.checkpoint import load_about, load_model, newest_run, run_named
-from buscomp.trainer.initialise import fit_output_layer
-from buscomp.trainer.optimiser import make_optimiser, one_cycle, parameter_groups
+from buscomp.trainer.initialise import fit_output_layer, has_output_layer
+from buscomp.trainer.optimiser import gradient_norm, make_optimiser, one_cycle, parameter_groups
+from buscomp.trainer.recipe import Recipe
 from buscomp.trainer.registry import ROWS, build
 from buscomp.trainer.train import train
 from buscomp.trainer.windows import Windows
 
 SMALL: dict[str, Any] = {"batch": 2, "chunk_frames": 2048, "clip_chunks": 4, "log_every": 1, "validate_every": 3}
+TWO = SMALL | {"clip_chunks": 2, "validation_batches": 1}
 
 
 def weights_of(run):
@@ -58,7 +62,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(dataset):
 
 @pytest.mark.parametrize(("model", "conditioning"), ROWS)
 def test_every_row_trains_and_loads_back(dataset, model, conditioning):
-    run = train(dataset, model=model, conditioning=conditioning, steps=1, **SMALL)
+    run = train(dataset, model=model, conditioning=conditioning, steps=1, **TWO)
     assert run.folder.name == f"{model}-{conditioning}"
     loaded, about = load_model(run)
     assert about["params"] == sum(parameter.numel() for parameter in loaded.parameters())
@@ -84,7 +88,8 @@ def test_the_log_and_model_json_say_what_happened(dataset):
     about = load_about(run)
     assert about["controls"] == ["threshold_db", "attack_ms", "release_s", "release_auto", "ratio"]
     assert (about["dt_min"], about["s4d_learning_rate"], about["seed"]) == (3e-5, 1e-3, 0)
-    assert len(about["train_sha256"]) == len(about["unit_sha256"]) == 64
+    assert all(len(about[name]) == 64 for name in ("train_sha256", "validation_sha256", "unit_sha256"))
+    assert {field.name for field in fields(Recipe)} - {"steps"} <= set(about)
     assert about["torch"] == torch.__version__
 
 
@@ -112,8 +117,8 @@ def test_a_damaged_checkpoint_is_named(dataset):
 def test_a_loss_that_is_not_finite_names_the_takes(dataset, monkeypatch):
     draw = Windows.draw
 
-    def spoiled(self, batch, random):
-        clips = draw(self, batch, random)
+    def spoiled(self, *arguments):
+        clips = draw(self, *arguments)
         clips.wet[1] = np.nan
         return clips
 
@@ -122,6 +127,20 @@ def test_a_loss_that_is_not_finite_names_the_takes(dataset, monkeypatch):
         BuscompError, match=r"not finite at step 0, in the target of wet/thr.*/song-0\.flac channel \d from"
     ):
         train(dataset, steps=2, **SMALL)
+
+
+@pytest.mark.parametrize("spoiled", ["wet", "dry"])
+def test_a_spoiled_file_of_the_cache_is_named_by_the_loss(dataset, spoiled):
+    train(dataset, steps=1, **TWO)
+    cache = AudioCache(dataset)
+    for piece in Windows(dataset, "train", 4096).pieces:
+        if piece.relative.startswith(spoiled):
+            np.load(cache.path(piece), mmap_mode="r+")[:] = np.nan
+    named = "target of" if spoiled == "wet" else "output for"
+    with pytest.raises(
+        BuscompError, match=rf"at step 0, in the {named} wet/.*/song-0\.flac channel .*delete the decoded audio"
+    ):
+        train(dataset, steps=2, **TWO)
 
 
 def test_wrong_use_gets_one_line(dataset):
@@ -153,6 +172,27 @@ def test_nothing_decays_but_matrices_and_s4d_has_its_own_learning_rate():
     ]  # fmt: skip
 
 
+def test_the_learning_rate_of_s4d_is_honoured_by_the_first_step(dataset):
+    """Adam's first step moves every number by its learning rate, whatever the gradient is."""
+    for s4d_rate in (None, 1e-4):
+        run = train(dataset, name="r", steps=1, schedule="constant", s4d_learning_rate=s4d_rate, clip_norm=0.0,
+                    weight_decay=0.0, learning_rate=3e-3, **TWO)  # fmt: skip
+        torch.manual_seed(0)
+        before, after = build("s4-4-4", "tvfilm", 5).state_dict(), weights_of(run)
+        for name, rate in (("s4ds.0.log_A_re", s4d_rate or 3e-3), ("mixes.0.weight", 3e-3)):
+            moved = (after[name] - before[name]).abs()
+            assert float(moved.median()) == pytest.approx(rate, rel=0.02), name
+
+
+def test_the_norm_of_the_gradient_is_held_at_1_unless_it_is_0():
+    model = torch.nn.Linear(3, 1)
+    for held_at, left in ((1.0, 1.0), (0.0, 20.0)):
+        model.weight.grad, model.bias.grad = torch.full((1, 3), 10.0), torch.full((1,), 10.0)
+        assert float(gradient_norm(model, held_at)) == pytest.approx(20)
+        norms = [float(parameter.grad.norm()) for parameter in model.parameters() if parameter.grad is not None]
+        assert float(np.linalg.norm(norms)) == pytest.approx(left, rel=1e-5)
+
+
 def test_one_cycle_rises_for_a_tenth_and_falls_to_a_hundredth():
     assert one_cycle(0.0) == pytest.approx(0.05)
     assert one_cycle(0.1) == pytest.approx(1.0)
@@ -160,10 +200,15 @@ def test_one_cycle_rises_for_a_tenth_and_falls_to_a_hundredth():
 
 
 @pytest.mark.parametrize(("name", "conditioning"), ROWS)
-def test_every_model_starts_in_the_polarity_of_the_unit(name, conditioning):
+def test_every_black_box_starts_in_the_polarity_of_the_unit_and_a_grey_box_as_it_is(name, conditioning):
     for seed in range(3):
         torch.manual_seed(seed)
         model, controls = build(name, conditioning, 5), torch.rand(4, 5)
+        if not has_output_layer(model):
+            before = {key: value.clone() for key, value in model.state_dict().items()}
+            fit_output_layer(model, torch.zeros(4, 1, 2048), controls, torch.zeros(4, 1, 2048))
+            assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+            return
         x = 0.1 * torch.randn(4, 1, 2048)
         fit_output_layer(model, x, controls, 0.5 * x)
         with torch.no_grad():
@@ -185,8 +230,6 @@ def test_clips_come_from_their_takes_and_silent_ones_are_counted(dataset):
         gain_db = 20 * np.log10(float(np.vdot(dry, wet) / np.vdot(dry, dry)))
         assert gain_db == pytest.approx(round(gain_db), abs=1e-3)
         assert gain_db < -0.5
-    from_files = Windows(dataset, "train", 4096, memory_bytes=0).draw(6, np.random.default_rng(1))
-    assert np.array_equal(from_files.wet, clips.wet)
 
 
 def test_silent_clips_are_skipped_and_counted(dataset):
@@ -197,8 +240,77 @@ def test_silent_clips_are_skipped_and_counted(dataset):
     audio[: len(audio) // 2] = 0
     write_flac(dataset.root / "dry" / "song-0.flac", quantise(audio), rate)
     clips = windows.draw(20, np.random.default_rng(1))
-    assert windows.silent_clips > 5
+    assert clips.silent > 5
     assert float(np.sqrt((clips.dry**2).mean((1, 2)).min())) > 1e-3
+
+
+def test_cache_or_files_make_no_difference_to_the_weights(dataset):
+    runs = [weights_of(train(dataset, name=f"r{cache:d}", steps=3, cache=cache, **SMALL)) for cache in (True, False)]
+    assert all(torch.equal(value, runs[1][name]) for name, value in runs[0].items())
+    assert len(list(dataset.root.glob(".cache/audio/*/*.npy"))) == 6  # one song at two settings, for each split
+
+
+@pytest.mark.parametrize("recipe", ["paper-a", "paper-b"])
+def test_a_papers_recipe_trains_and_is_written_down(dataset, recipe):
+    model = {"paper-a": "s4-4-4", "paper-b": "ssm-c16-f4"}[recipe]
+    frames: dict[str, Any] = {"chunk_frames": 16_384}
+    if recipe == "paper-a":
+        frames = {"clip_chunks": 3}
+    run = train(dataset, model=model, recipe=recipe, steps=2, batch=2, validation_batches=1, log_every=1, **frames)
+    about = load_about(run)
+    assert (about["recipe"], about["schedule"], about["auto_flag"]) == (recipe, "plateau", False)
+    assert about["controls"] == ["threshold_db", "attack_ms", "release_s", "ratio"]
+    lines = [json.loads(line) for line in run.log.read_text().splitlines()]
+    assert lines[-1]["audio_s_seen"] == pytest.approx(2 * 2 * about["chunk_frames"] / 44_100, abs=0.1)
+
+
+def test_a_clip_without_warm_up_learns_from_its_first_chunk(dataset):
+    lines: list[dict[str, Any]] = []
+    train(dataset, steps=3, report=lines.append, **SMALL | {"clip_chunks": 1, "warm_up_chunks": 0})
+    assert [line["step"] for line in lines] == [1, 2, 3]
+
+
+def test_frozen_norms_keep_their_statistics_in_the_last_part(dataset):
+    options = SMALL | {"validate_every": 2, "schedule": "constant"}
+    half = train(dataset, conditioning="film", name="half", steps=2, **options)
+    name = "conditioner.norms.0.running_mean"
+    early = weights_of(half)[name]
+    for frozen, same in ((0.5, True), (0.0, False)):
+        options["validation_batches"] = 1
+        rows = [row for row in dataset.rows("splits") if row["split"] != "validation"]
+        write_table(dataset.table_path("splits"), "splits", rows)
+        run = train(Dataset(dataset.root), conditioning="film", steps=4, frozen_norms=frozen, **options)
+        assert torch.equal(weights_of(run)[name], early) == same
+
+
+def test_tensorboard_shows_the_numbers_of_the_log(dataset):
+    run = train(dataset, steps=3, tensorboard=True, **SMALL)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def losses():
+        events = EventAccumulator(str(run.folder))
+        events.Reload()
+        return [(event.step, event.value) for event in events.Scalars("loss")]
+
+    lines = [json.loads(line) for line in run.log.read_text().splitlines()]
+    assert losses() == [(line["step"], pytest.approx(line["loss"], rel=1e-6)) for line in lines]
+    train(dataset, steps=3, tensorboard=True, **SMALL)  # an older run of the same name does not shine through
+    assert [step for step, _ in losses()] == [1, 2, 3]
+
+
+def test_a_device_that_is_not_there_is_wrong_use(dataset):
+    with pytest.raises(UsageError, match=r"no such device \(.*\), got cuda:77 \(allowed: auto, cpu, cuda"):
+        train(dataset, steps=1, device="cuda:77", **SMALL)
+    with pytest.raises(UsageError, match=r"no such device .*, got gpu"):
+        train(dataset, steps=1, device="gpu", **SMALL)
+
+
+def test_threads_are_as_many_as_asked_for(dataset):
+    before = torch.get_num_threads()
+    try:
+        assert load_about(train(dataset, steps=1, threads=2, **TWO))["threads"] == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_resuming_a_finished_run_changes_nothing(dataset):
@@ -225,9 +337,12 @@ def a_subset(dataset):
     return Dataset(dataset.root)
 
 
-@pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
-def test_clips_of_a_subset_lie_in_its_windows(dataset, memory_bytes):
-    windows = Windows(a_subset(dataset), "train", 4096, memory_bytes=memory_bytes, subset="half")
+@pytest.mark.parametrize("cached", [False, True])
+def test_clips_of_a_subset_lie_in_its_windows(dataset, cached):
+    cache = AudioCache(dataset) if cached else None
+    windows = Windows(a_subset(dataset), "train", 4096, subset="half", cache=cache)
+    if cache:
+        cache.fill(windows.pieces)
     clips = windows.draw(32, np.random.default_rng(0))
     starts = [int(origin.rsplit(" ", 1)[1]) for origin in clips.origins]
     assert min(starts) >= 1000
