@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..manifests.pcm import Float32
-from .chroma import pitch_classes
+from .chroma import pitch_classes, seconds_of
 from .key_features import key_features
 from .mono import ANALYSIS_RATE, mono
-from .network import load_network, log_odds, shares
+from .network import brevity, load_network, log_odds, shares
 
 BACKEND = "pitch-class-network"
-BACKEND_VERSION = "1"
+BACKEND_VERSION = "2"
 TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 MODES = ("major", "minor")
 LEAST_FRAMES = ANALYSIS_RATE // 10  # 0.1 s
@@ -51,4 +51,5 @@ def key_of_classes(classes: npt.NDArray[np.floating]) -> Key:
     share = shares(network.scores(key_features(classes))).ravel()  # tonic by tonic, major and minor
     order = np.argsort(share)[::-1]
     named = [(f"{TONICS[place // 2]} {MODES[place % 2]}", float(share[place])) for place in order]
-    return Key(named[0][0], network.calibrated(log_odds(named[0][1])), tuple(named[1:4]))
+    confidence = network.calibrated(log_odds(named[0][1]), brevity(seconds_of(classes.shape[1])))
+    return Key(named[0][0], confidence, tuple(named[1:4]))

@@ -79,4 +79,4 @@ def test_silence_has_no_key(frames: int) -> None:
 def test_a_song_shorter_than_the_longest_filter_is_read_without_a_warning() -> None:
     key = estimate_key(scale(0, "major")[:22_050], 44_100)
     assert key.name in ("C major", "C minor"), "one C with its overtones says nothing of the mode"
-    assert 0 <= key.confidence < 0.95
+    assert 0 <= key.confidence < 0.5 < estimate_key(scale(0, "major"), 44_100).confidence
