@@ -51,6 +51,9 @@ def main(folders: list[str]) -> None:
     """Hear all, and print how often the first word is right, and what scores are worth as probabilities."""
     paths = sorted(path for folder in folders for path in Path(folder).rglob("*.ogg"))
     told = [(truth, genres(path)) for path in paths if (truth := genre_of(path))]
+    if not told:
+        print("left out: no track whose maker names its genre; name the folders where packages were unpacked")
+        return
     firsts = Counter((truth, value.value[0] if value.value else "nothing") for truth, value in told)
     for (truth, first), count in sorted(firsts.items()):
         print(f"{truth:12} heard as {first:12} {count}")
