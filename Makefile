@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-EXTRAS ?= train,report,annotate,export,midi,test
+EXTRAS ?= train,report,annotate,transformers,export,midi,test
 
 .PHONY: demo test lint bench clean
 
@@ -16,7 +16,8 @@ test: $(VENV)/installed lint
 # Figures, not tests: each script prints a table, and takes minutes. One of them: python tests/benchmarks/bench_compressor.py
 bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	status=0; for script in tests/benchmarks/bench_*.py tests/benchmarks/campaign_*.py; do \
+	    echo "== $$script"; $(BIN)/python $$script || status=1; done; exit $$status
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -56,36 +56,38 @@ def annotate(
     `scheduler`: a Dask scheduler, see `parallel.each`. The tables are written every few seconds and at the end, however
     that comes about: Ctrl-C keeps what is done. Capturing may go on meanwhile: nothing but these tables is written.
 
-    `UsageError` for a backend or correction that cannot be meant, before anything is heard. `DatasetError` at the very
-    end for songs that could not be annotated, when all others have been.
+    `UsageError` while another process annotates this dataset, and for a backend or correction that cannot be meant,
+    before anything is heard. `DatasetError` at the very end for songs that could not be annotated, when all others have
+    been.
     """
-    songs = [row for row in dataset.rows("songs") if row["status"] == ACCEPTED]
-    corrections = read_corrections(dataset.root / FILE, {song["song_id"] for song in songs})
-    chosen = makers(backends)
-    tables = _Tables(dataset, songs, again)
-    tasks = []
-    for song in songs:
-        if wanted := _wanted(chosen, song, tables, corrections.get(song["song_id"], {})):
-            path = dataset.file(song["dry_path"]).absolute()
-            tasks.append(Task(song["song_id"], song["dry_sha256"], path, wanted))
-    if jobs is None:
-        audio_s = sum(song["duration_s"] for song in songs if song["song_id"] in {task.song_id for task in tasks})
-        jobs = max(1, min(cores(), int(audio_s / AUDIO_PER_JOB_S)))
-    errors = []
-    try:
-        count = start(len(tasks))
-        for task, heard in each(listen, tasks, jobs=jobs, scheduler=scheduler, died=died):
-            tables.take(task, heard)
-            if heard.error:
-                errors.append(heard.error)
-            count()
-            tables.write_now_and_then(corrections)
-    finally:
-        tables.write(corrections)
-    if errors:
-        more = f" (and {len(errors) - 1} more songs)" if len(errors) > 1 else ""
-        raise DatasetError(f"could not annotate {errors[0]}{more}", mend="all other songs are annotated")
-    return Annotated(tables.song_rows(corrections), len(tasks), len(corrections))
+    with dataset.lock("annotations"):
+        songs = [row for row in dataset.rows("songs") if row["status"] == ACCEPTED]
+        corrections = read_corrections(dataset.root / FILE, {song["song_id"] for song in songs})
+        chosen = makers(backends)
+        tables = _Tables(dataset, songs, again)
+        tasks = []
+        for song in songs:
+            if wanted := _wanted(chosen, song, tables, corrections.get(song["song_id"], {})):
+                path = dataset.file(song["dry_path"]).absolute()
+                tasks.append(Task(song["song_id"], song["dry_sha256"], path, wanted))
+        if jobs is None:
+            audio_s = sum(song["duration_s"] for song in songs if song["song_id"] in {task.song_id for task in tasks})
+            jobs = max(1, min(cores(), int(audio_s / AUDIO_PER_JOB_S)))
+        errors = []
+        try:
+            count = start(len(tasks))
+            for task, heard in each(listen, tasks, jobs=jobs, scheduler=scheduler, died=died, batch=1):
+                tables.take(task, heard)
+                if heard.error:
+                    errors.append(heard.error)
+                count()
+                tables.write_now_and_then(corrections)
+        finally:
+            tables.write(corrections)
+        if errors:
+            more = f" (and {len(errors) - 1} more songs)" if len(errors) > 1 else ""
+            raise DatasetError(f"could not annotate {errors[0]}{more}", mend="all other songs are annotated")
+        return Annotated(tables.song_rows(corrections), len(tasks), len(corrections))
 
 
 def _wanted(

@@ -31,7 +31,8 @@ class Value:
     """One annotation of one song. `value`: 128.0 (tempo_bpm), "C# major" (key), ["rock", "pop"] (genres and
     instruments, best first), a list of floats (embedding), a tuple of `Segment` (segments); None where there is none.
 
-    `confidence`: 0 to 1, calibrated where it can be: of 100 values at 0.8 about 80 are right. None: not known.
+    `confidence`: 0 to 1, calibrated where it can be: of 100 values at 0.8 about 80 are right. That of a list is the
+    probability that its first word is right. None: not known, and for an empty list.
     `candidates`: all that was in question, best first, with a score each: keys, half and double tempo, every tag of
     the vocabulary. Their scores compare with each other, and need be no probabilities.
     """

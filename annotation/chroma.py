@@ -60,6 +60,11 @@ def pitch_classes(song: Float32) -> Floats:
     return classes
 
 
+def seconds_of(frames: int) -> float:
+    """How long, to 0.4 s, a song is whose pitch classes have so many frames."""
+    return (frames - 1.5) * HOP / RATE
+
+
 def _tuning(semitones: Floats, strength: Floats) -> float:
     """How far the peaks lie above equal temperament at A4 = 440 Hz, -0.5 to 0.5 semitones."""
     return float(np.angle(np.sum(strength * np.exp(2j * np.pi * semitones))) / (2 * np.pi))

@@ -12,6 +12,7 @@ from ..manifests.console import counter, dataset_option, json_option, note, tell
 
 if TYPE_CHECKING:
     from .backend import Choice
+    from .references import Embedded
 
 
 @click.command()
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     "source",
     type=click.Path(path_type=Path, exists=True),
     help="Make TempoCNN and KeyCNN weights out of your own copy: a .h5 file, or a folder of them. Do nothing else.",
+)
+@click.option("--references", is_flag=True, help="Embed noise, test tones and plucked strings, too, for the report.")
+@click.option(
+    "--reference", "folders", multiple=True, metavar="NAME=FOLDER", help="Embed the audio files of a folder, too."
 )
 @click.option("--again", is_flag=True, help="Keep nothing of an earlier run but annotations.csv.")
 @click.option(
@@ -39,6 +44,8 @@ def annotate(
     settings: tuple[str, ...],
     listing: bool,
     source: Path | None,
+    references: bool,
+    folders: tuple[str, ...],
     again: bool,
     jobs: int | None,
     scheduler: str | None,
@@ -67,19 +74,21 @@ def annotate(
     from ..manifests.dataset import open_dataset
     from .annotate import annotate as run
     from .makers import missing_defaults
+    from .references import embed_references, parsed
 
+    beside = parsed(folders)
     for name in missing_defaults():
         gives = ", ".join(BACKENDS[name].gives)
         note(f"{gives}: left out, {name} needs {BACKENDS[name].package}; {BACKENDS[name].mend}")
-    annotated = run(
-        open_dataset(dataset_path),
-        backends=_choices(names, settings),
-        again=again,
-        jobs=jobs,
-        scheduler=scheduler,
-        start=counter("annotate"),
-    )
-    numbers = {"new": annotated.new, "kept": annotated.kept, "corrected": annotated.corrected}
+    dataset, choices = open_dataset(dataset_path), _choices(names, settings)
+    where: dict[str, Any] = {"backends": choices, "again": again, "jobs": jobs, "scheduler": scheduler}
+    annotated = run(dataset, **where, start=counter("annotate"))
+    embedded = None
+    if references or beside:
+        embedded = embed_references(dataset, beside, built_in=references, **where, start=counter("references"))
+    numbers: dict[str, Any] = {"new": annotated.new, "kept": annotated.kept, "corrected": annotated.corrected}
+    if embedded:
+        numbers["references"] = {"sets": embedded.sets, "new": embedded.new, "kept": embedded.kept}
     documents = [{name: row.get(name) for name in TOLD} for row in annotated.rows]
     tell(
         as_json,
@@ -87,6 +96,7 @@ def annotate(
         *(_line(row) for row in annotated.rows),
         f"{len(annotated.rows)} songs: {annotated.new} annotated, {annotated.kept} kept"
         + (f", {annotated.corrected} corrected by annotations.csv." if annotated.corrected else "."),
+        *([_of_references(embedded)] if embedded else []),
     )
 
 
@@ -122,6 +132,13 @@ def _convert(source: Path, as_json: bool) -> None:
     tell(as_json, {"made": made, "left_out": left}, *made, *(f"left out: {reason}" for reason in left.values()))
     if not made:
         raise DatasetError("nothing could be converted", got=str(source))
+
+
+def _of_references(embedded: Embedded) -> str:
+    """`References: 24 noise, 24 tones, 24 plucked, by musicnn: 72 embedded, 0 kept.`"""
+    sets = ", ".join(f"{count} {name}" for name, count in embedded.sets.items())
+    makers = ", ".join(embedded.backends)
+    return f"References: {sets}, by {makers}: {embedded.new} embedded, {embedded.kept} kept."
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -42,7 +42,10 @@ def read_corrections(path: Path, song_ids: Collection[str]) -> dict[str, dict[st
             header = [name.strip() for name in rows.fieldnames or ()]
             if "song_id" not in header or not set(header) <= {"song_id", *COLUMNS} or len(set(header)) < len(header):
                 raise UsageError(
-                    f"{path.name}:1: columns", got=", ".join(header) or "none", allowed=("song_id", *COLUMNS)
+                    f"{path.name}:1: columns",
+                    got=", ".join(header) or "none",
+                    allowed=("song_id", *COLUMNS),
+                    mend="separate cells by commas" if {";", "\t"} & set("".join(header)) else None,
                 )
             rows.fieldnames = header
             for row in rows:
@@ -57,7 +60,8 @@ def read_corrections(path: Path, song_ids: Collection[str]) -> dict[str, dict[st
                 cells = {column: text.strip() for column, text in row.items()}
                 found[song_id] = {column: _value(column, text, where) for column, text in cells.items() if text}
     except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
-        raise UsageError(f"{path.name} is not a CSV file in UTF-8", got=str(error)) from None
+        mend = 'save it as "CSV UTF-8"' if isinstance(error, UnicodeDecodeError) else None
+        raise UsageError(f"{path.name} is not a CSV file in UTF-8", got=str(error), mend=mend) from None
     return found
 
 

@@ -8,6 +8,7 @@ it is never stored or shown.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -111,17 +112,22 @@ def _post(endpoint: Endpoint, body: Json) -> bytes:
     if key := os.environ.get(KEY_VARIABLE):
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(endpoint.url, json.dumps(body).encode(), headers, method="POST")
+    told = b""
     try:
         with urllib.request.build_opener(_NoRedirection).open(request, timeout=endpoint.timeout_s) as answer:
             told = answer.read(MAX_ANSWER_BYTES + 1)
     except urllib.error.HTTPError as error:
-        with error:
-            reason = f"{error.code} {error.reason}: {_reason(error.read(2000))}"
+        with error, contextlib.suppress(OSError, http.client.HTTPException):  # the status alone may have to do
+            told = error.read(2000)
+        reason = f"{error.code} {error.reason}: {_reason(told)}"
+        reason = reason.replace(key, "***") if key else reason  # some servers repeat what they refuse
         if error.code in PASSING:
             raise _PassingError(reason, _retry_after_s(error.headers.get("Retry-After"))) from None
         mend = {401: f"set {KEY_VARIABLE}", 403: f"set {KEY_VARIABLE}", 404: "see address and model"}.get(error.code)
         raise UsageError(f"{endpoint.base_url} refuses {endpoint.model}", got=reason, mend=mend) from None
     except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
+        if isinstance(getattr(error, "reason", error), TimeoutError):
+            raise _PassingError(f"no answer in {endpoint.timeout_s:g} s") from None
         raise _PassingError(str(getattr(error, "reason", "")) or repr(error)) from None
     if len(told) > MAX_ANSWER_BYTES:
         raise EndpointError(f"{endpoint.base_url} answers without end", got=f"more than {MAX_ANSWER_BYTES} bytes")

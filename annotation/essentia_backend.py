@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version as version_of
 
-import numpy as np
-import soxr
-
 from ..manifests.pcm import Float32
 from .backend import Value
+from .corrections import FASTEST_BPM, SLOWEST_BPM
 from .key_names import spelled
+from .mono import mono
 
-BACKEND_VERSION = "1"
+BACKEND_VERSION = "2"
 RATE = 44_100
+SHORTEST_S = 1.0  # below, nothing can repeat
 LARGEST_TEMPO_CONFIDENCE = 5.32  # of RhythmExtractor2013, by its documentation
 PROFILE = "bgate"
 
@@ -33,19 +33,19 @@ class Essentia:
         return f"{BACKEND_VERSION}+essentia-{version_of('essentia')}"
 
     def annotate(self, audio: Float32, sample_rate: int) -> Mapping[str, Value]:
-        """Tempo and key of `audio` (frames, channels). Silence has neither."""
-        if not audio.any():
+        """Tempo and key of `audio` (frames, channels). Silence and what is shorter than a second have neither."""
+        song = mono(audio, sample_rate, RATE)
+        if len(song) < SHORTEST_S * RATE or not song.any():  # sides may cancel
             return {"tempo_bpm": Value(None, None), "key": Value(None, None)}
         import essentia
 
         essentia.log.infoActive = False  # before its algorithms are imported: that alone prints a line
         import essentia.standard as algorithms
 
-        song = np.ascontiguousarray(soxr.resample(audio.mean(axis=1, dtype=np.float32), sample_rate, RATE))
         bpm, _, agreement, _, _ = algorithms.RhythmExtractor2013(method="multifeature")(song)
         tonic, mode, strength = algorithms.KeyExtractor(profileType=PROFILE)(song)
-        found = float(bpm) if bpm > 0 else None
+        found = float(bpm) if SLOWEST_BPM <= bpm <= FASTEST_BPM else None  # a click has 738
         return {
             "tempo_bpm": Value(found, min(1.0, agreement / LARGEST_TEMPO_CONFIDENCE) if found else None),
-            "key": Value(spelled(f"{tonic} {mode}"), float(np.clip(strength, 0, 1))),
+            "key": Value(spelled(f"{tonic} {mode}"), min(1.0, strength)) if strength > 0 else Value(None, None),
         }

@@ -37,11 +37,12 @@ def model_folder(model: str, revision: str | None = None) -> Path:
 
 def model_version(model: str, revision: str | None = None) -> str:
     """What tells one `model` from another: for a folder the hash of its configuration and of size, head and tail of
-    its weights, for an id the id with its revision; and the version of transformers."""
+    its weights, for an id the commit that lies in the hub's cache (its revision, before it is fetched); and the version
+    of transformers."""
     library = f"transformers-{version_of('transformers')}"
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        return f"{model}@{revision or 'main'}+{library}"
+        return f"{model}@{_commit(model, revision) or revision or 'main'}+{library}"
     told = hashlib.sha256()
     for path in sorted(path for pattern in FILES for path in folder.glob(pattern)):
         told.update(f"{path.name} {path.stat().st_size}\n".encode())
@@ -50,6 +51,18 @@ def model_version(model: str, revision: str | None = None) -> str:
             file.seek(max(0, path.stat().st_size - SAMPLED_BYTES))
             told.update(file.read(SAMPLED_BYTES))
     return f"{folder.name}-{told.hexdigest()[:12]}+{library}"
+
+
+def _commit(model: str, revision: str | None) -> str | None:
+    """The commit of `model` that lies in the cache; None where there is none."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model, "config.json", revision=revision)
+    except HFValidationError:  # no id: `model_folder` says so
+        return None
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def device_of(device: str) -> str:

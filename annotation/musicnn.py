@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ import numpy.typing as npt
 from ..manifests import levels
 from ..manifests.loudness import integrated_lufs
 from ..manifests.pcm import Float32
+from . import calibration
 from .backend import SEGMENTS, Segment, Value
 from .mono import mono
 from .vocabulary import labels
 
-NAME, VERSION = "musicnn", "1"
+NAME, VERSION = "musicnn", "2"
 NETWORKS = ("msd", "mtt")
 RATE, FFT, HOP, BANDS = 16_000, 512, 256, 96
 FRAMES = 187  # of a patch: 3 s
@@ -39,6 +41,7 @@ LEVEL_LUFS = -14.0
 # A label is named from this score on. For probabilities, the threshold with the best F1 is half of that F1 (Lipton,
 # Elkan and Naryanaswamy, "Optimal thresholding of classifiers to maximize F1 measure", 2014); about 0.33 and 0.4 here.
 THRESHOLDS = {"msd": 0.16, "mtt": 0.20}
+LIKELY = 0.5  # the same for a label whose probability is known
 MOST = {"genres": 3, "instruments": 8}
 TAGS = {
     "msd": (
@@ -69,27 +72,51 @@ class Musicnn:
         return NAME
 
     @property
+    def weights_sha256(self) -> str:
+        """Of both networks."""
+        return _sha256(*(_path(network) for network in NETWORKS))
+
+    @property
     def version(self) -> str:
-        return f"{VERSION}+{_weights_sha256()[:12]}"
+        return f"{VERSION}+{self.weights_sha256[:12]}+{_sha256(calibration.FILE)[:6]}"
 
     def annotate(self, audio: Float32, sample_rate: int) -> Mapping[str, Value]:
         """All of `gives`. None has a value for silence, and for audio shorter than 0.4 s."""
-        loudness_lufs = integrated_lufs(audio, sample_rate)
-        if loudness_lufs is None:
+        heard = hear(audio, sample_rate)
+        if heard is None:
             return dict.fromkeys(self.gives, Value(None, None))
-        song = mono(audio, sample_rate, RATE) * np.float32(levels.from_db(LEVEL_LUFS - loudness_lufs))
-        starts_s, patches = patches_of(song)
-        heard = {network: run(network, patches) for network in NETWORKS}
-        scores = {network: tags for network, (tags, _) in heard.items()}
-        embedding = heard["msd"][1]
-        audible = float(np.mean([patch.max() > 0 for patch in patches]))
-        whole = {network: tags.mean(axis=0) for network, tags in scores.items()}
+        whole = {network: tags.mean(axis=0) for network, tags in heard.scores.items()}
         return {
             "genres": named("genres", whole),
             "instruments": named("instruments", whole),
-            "embedding": Value(embedding.mean(axis=0).tolist(), audible),
-            SEGMENTS: Value(segments(starts_s, len(song) / RATE, scores, embedding), None),
+            "embedding": Value(heard.embedding.mean(axis=0).tolist(), heard.audible),
+            SEGMENTS: Value(segments(heard), None),
         }
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the networks say of a song: where each piece begins, tag scores (pieces, 50) by network, the msd network's
+    mean pool (pieces, 753), and the share of pieces that are not silent."""
+
+    starts_s: list[float]
+    duration_s: float
+    scores: Mapping[str, Float32]
+    embedding: Float32
+    audible: float
+
+
+def hear(audio: Float32, sample_rate: int) -> Heard | None:
+    """`audio` (frames, channels) as the networks hear it; None for silence, and for less than 0.4 s."""
+    loudness_lufs = integrated_lufs(audio, sample_rate)
+    if loudness_lufs is None:
+        return None
+    song = mono(audio, sample_rate, RATE) * np.float32(levels.from_db(LEVEL_LUFS - loudness_lufs))
+    starts_s, patches = patches_of(song)
+    heard = {network: run(network, patches) for network in NETWORKS}
+    scores = {network: tags for network, (tags, _) in heard.items()}
+    audible = float(np.mean([patch.max() > 0 for patch in patches]))
+    return Heard(starts_s, len(song) / RATE, scores, heard["msd"][1], audible)
 
 
 def patches_of(song: Float32) -> tuple[list[float], Float32]:
@@ -124,40 +151,53 @@ def run(network: str, patches: Float32) -> tuple[Float32, Float32]:
 def named(vocabulary: str, scores: Mapping[str, npt.NDArray[np.floating]]) -> Value:
     """The labels of `genres` or `instruments` that the tag scores (50,) of each network speak for, best first.
 
-    A label's score is that of its strongest tag in either network; it is named where that reaches the network's
-    threshold. Where none does, the best is named if it reaches half of it, else the list is empty. `confidence` is the
-    best label's score, and all labels with a tag are candidates.
+    An instrument that has been compared with truth is named where it is more likely there than not. Any other label has
+    the score of its strongest tag, and is named where that reaches the network's threshold. Where nothing is named, the
+    best label is if it has half of what it needs; else the list is empty.
+
+    `confidence`: the probability that the first label is right; None for an empty list. All labels with a tag are
+    candidates, each with its own.
     """
-    found: list[tuple[str, float, float]] = []  # label, score, score over threshold
-    for label, words in labels(vocabulary).items():
-        told = [
-            (float(scores[network][TAGS[network].index(tag)]), THRESHOLDS[network])
-            for network in NETWORKS
-            for tag in words.tags(network)
-        ]
-        if told:
-            found.append((label, max(score for score, _ in told), max(score / least for score, least in told)))
+    found: list[tuple[str, float, float]] = []  # label, probability, how often that is what it needs
+    for label in labels(vocabulary):
+        told = best_scores(vocabulary, label, scores)
+        if label in calibration.lines(vocabulary):
+            sure = calibration.probability(calibration.lines(vocabulary)[label], told)
+            found.append((label, sure, sure / LIKELY))
+        elif told:
+            over = max(score / THRESHOLDS[network] for network, score in told.items())
+            found.append((label, max(told.values()), over))
     found.sort(key=lambda entry: -entry[1])
-    chosen = [label for label, _, over in found if over >= 1]
-    if not chosen:
-        chosen = [label for label, _, over in found[:1] if over >= 0.5]
-    return Value(chosen[: MOST[vocabulary]], found[0][1], tuple((label, score) for label, score, _ in found))
+    chosen = [entry for entry in found if entry[2] >= 1] or [entry for entry in found[:1] if entry[2] >= 0.5]
+    return Value(
+        [label for label, _, _ in chosen[: MOST[vocabulary]]],
+        chosen[0][1] if chosen else None,
+        tuple((label, sure) for label, sure, _ in found),
+    )
 
 
-def segments(
-    starts_s: list[float], duration_s: float, scores: Mapping[str, Float32], embedding: Float32
-) -> tuple[Segment, ...]:
-    """One segment for each patch: its tags of both networks from their thresholds on, best first, and its vector."""
+def best_scores(vocabulary: str, label: str, scores: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, float]:
+    """The score of the strongest tag for `label` in each network that has one, from tag scores (50,) of each."""
+    tags = {network: labels(vocabulary)[label].tags(network) for network in NETWORKS}
+    return {
+        network: max(float(scores[network][TAGS[network].index(tag)]) for tag in words)
+        for network, words in tags.items()
+        if words
+    }
+
+
+def segments(heard: Heard) -> tuple[Segment, ...]:
+    """One segment for each piece: its tags of both networks from their thresholds on, best first, and its vector."""
     told = []
-    for place, start_s in enumerate(starts_s):
+    for place, start_s in enumerate(heard.starts_s):
         tags: dict[str, float] = {}
         for network in NETWORKS:
-            for tag, score in zip(TAGS[network], scores[network][place], strict=True):
+            for tag, score in zip(TAGS[network], heard.scores[network][place], strict=True):
                 if score >= THRESHOLDS[network]:
                     tags[tag] = max(tags.get(tag, 0.0), float(score))
         best = tuple(sorted(tags.items(), key=lambda entry: -entry[1]))
-        vector = tuple(float(number) for number in embedding[place])
-        told.append(Segment(start_s, min(start_s + SEGMENT_S, duration_s), tags=best, embedding=vector))
+        vector = tuple(float(number) for number in heard.embedding[place])
+        told.append(Segment(start_s, min(start_s + SEGMENT_S, heard.duration_s), tags=best, embedding=vector))
     return tuple(told)
 
 
@@ -166,8 +206,8 @@ def _path(network: str) -> Path:
 
 
 @cache
-def _weights_sha256() -> str:
-    return hashlib.sha256(b"".join(_path(network).read_bytes() for network in NETWORKS)).hexdigest()
+def _sha256(*paths: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @cache

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
 
+LONG_S = 45.0  # a song of this length and a longer one are heard alike
+
 
 @dataclass(frozen=True)
 class Network:
@@ -35,7 +37,9 @@ class Network:
         return np.asarray(units @ self.out + self.out_bias)
 
     def calibrated(self, *evidence: float) -> float:
-        """Share of songs with such `evidence` that were named rightly: a logistic regression, 0 to 1."""
+        """Share of songs with such `evidence` that were named rightly: a logistic regression, 0 to 1.
+
+        Evidence is the log odds of what the network thinks of its answer, and the brevity of the audio."""
         return float(1 / (1 + np.exp(-(np.dot(self.confidence[:-1], evidence) + self.confidence[-1]))))
 
 
@@ -56,3 +60,8 @@ def log_odds(share: float) -> float:
     """log(p / (1 - p)), held within +-7."""
     held = min(max(share, 0.001), 0.999)
     return float(np.log(held / (1 - held)))
+
+
+def brevity(seconds: float) -> float:
+    """How many times the audio was halved, seen from 45 s: 0 for a song, 3 for 5.6 s. Evidence against an answer."""
+    return float(max(0.0, np.log2(LONG_S / max(seconds, 0.01))))

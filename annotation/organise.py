@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..manifests.errors import BuscompError
+from ..manifests.errors import DatasetError
 from .backend import Value
 from .vocabulary import VOCABULARIES, label_of, names
 
@@ -29,8 +29,9 @@ Json = dict[str, Any]
 Write = Callable[[list[Json], Json], str]  # messages and the schema of the answer -> the answer
 
 
-class OrganiseError(BuscompError):
-    """The model's answers cannot be used, however often it was told what is wrong."""
+class OrganiseError(DatasetError):
+    """The model's answers about one song cannot be used, however often it was told what is wrong. The run goes on with
+    the next."""
 
 
 class Label(BaseModel):

@@ -6,8 +6,6 @@ are mono at 44.1 kHz with a peak of -12 dBFS, and the same on every machine with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 from scipy import signal
@@ -19,22 +17,27 @@ SAMPLE_RATE = 44_100
 SECONDS = 10.0
 PEAK_DBFS = -12.0
 KINDS = ("noise", "tones", "plucked")
+COUNT = 24  # of each kind
 Samples = npt.NDArray[np.float64]
 SCALES = ((0, 4, 7), (0, 3, 7), (0, 5, 7, 10), (0, 2, 4, 7, 9))
 OPEN_STRINGS_HZ = {"guitar": 110.0, "bass": 41.2}
 DAMPING = {"guitar": 0.996, "bass": 0.998}
 
 
-def reference_inputs(kind: str, count: int, seconds: float = SECONDS) -> Iterator[tuple[str, Float32]]:
-    """`count` different inputs of `kind` (noise, tones or plucked): a name, and audio (frames, 1) at 44.1 kHz.
-    `ValueError` for another kind."""
+def reference_input(kind: str, number: int, seconds: float = SECONDS) -> tuple[str, Float32]:
+    """The input of `kind` (noise, tones or plucked) with this `number`, from 0, of which `COUNT` differ: its name, and
+    audio (frames, 1) at 44.1 kHz. `ValueError` for another kind."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind}")
     make = {"noise": noise, "tones": tone, "plucked": plucked}[kind]
-    for number in range(count):
-        name, samples = make(number, round(seconds * SAMPLE_RATE))
-        loudest = np.abs(samples).max()
-        yield name, np.asarray(samples / loudest * from_db(PEAK_DBFS), np.float32)[:, None]
+    name, samples = make(number, round(seconds * SAMPLE_RATE))
+    return name, at_peak(np.asarray(samples, np.float32)[:, None])
+
+
+def at_peak(audio: Float32) -> Float32:
+    """`audio` (frames, channels) with its peak at -12 dBFS, as songs have it; silence stays."""
+    loudest = float(np.abs(audio).max(initial=0.0))
+    return np.asarray(audio * np.float32(from_db(PEAK_DBFS) / loudest), np.float32) if loudest else audio
 
 
 def noise(number: int, frames: int) -> tuple[str, Samples]:
@@ -49,12 +52,13 @@ def noise(number: int, frames: int) -> tuple[str, Samples]:
 
 
 def tone(number: int, frames: int) -> tuple[str, Samples]:
-    """Sine, square and saw in turn on the octaves of 110 Hz, and a logarithmic sweep from 20 Hz to 20 kHz."""
+    """Sine, square and saw in turn on the octaves from 55 Hz to 1760 Hz, and logarithmic sweeps up to 20 kHz."""
     shape = ("sine", "square", "saw", "sweep")[number % 4]
     time_s = np.arange(frames) / SAMPLE_RATE
+    octave = number // 4 % 6
     if shape == "sweep":
-        return f"sweep-{number}", signal.chirp(time_s, 20 * 2 ** (number // 4 % 4), time_s[-1], 20_000, "logarithmic")
-    hz = 110 * 2 ** (number // 4 % 5)
+        return f"sweep-{number}", signal.chirp(time_s, 20 * 2**octave, time_s[-1], 20_000, "logarithmic")
+    hz = 55 * 2**octave
     make = {"sine": np.sin, "square": signal.square, "saw": signal.sawtooth}[shape]
     return f"{shape}-{hz}-{number}", make(2 * np.pi * hz * time_s)
 
@@ -81,8 +85,10 @@ def string(hz: float, frames: int, damping: float, draw: np.random.Generator) ->
     (K. Karplus and A. Strong, "Digital synthesis of plucked-string and drum timbres", Computer Music Journal, 1983).
     Tuned to a whole period, so off by 1 % at most below 440 Hz."""
     period = round(SAMPLE_RATE / hz - 0.5)
-    loop = np.zeros(period + 2)
-    loop[0], loop[period], loop[period + 1] = 1, -damping / 2, -damping / 2
-    pluck = np.zeros(frames)
-    pluck[:period] = draw.uniform(-1, 1, period)[:frames]
-    return np.asarray(signal.lfilter([1.0], loop, pluck))
+    turns = -(-frames // period)
+    sound = np.zeros((turns + 1) * period)  # a turn of silence, then the pluck
+    sound[period : 2 * period] = draw.uniform(-1, 1, period)
+    for start in range(2 * period, len(sound), period):
+        before = sound[start - period - 1 : start]
+        sound[start : start + period] = damping / 2 * (before[1:] + before[:-1])
+    return sound[period : period + frames]

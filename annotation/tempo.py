@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from ..manifests.pcm import Float32
 from .mono import ANALYSIS_RATE, mono
-from .network import load_network, log_odds, shares
+from .network import brevity, load_network, log_odds, shares
 from .onsets import FRAMES_PER_S, correlations, onset_bands
 from .tempo_features import PER_OCTAVE, grid_bpm, priors, repeats
 
 BACKEND = "onset-network"
-BACKEND_VERSION = "1"
+BACKEND_VERSION = "2"
 SEARCH = 0.02  # of the start value, to both sides
 CANDIDATES = 401
 MULTIPLES = 16
@@ -55,7 +55,9 @@ def estimate_tempo(audio: Float32, sample_rate: int) -> Tempo:
     bpm, strength = refine_tempo(envelopes.sum(axis=0), FRAMES_PER_S, found[0][0])
     if bpm is None:
         return Tempo(None, 0.0)
-    confidence = network.calibrated(log_odds(found[0][1])) * min(1.0, strength / FAINTEST)
+    confidence = network.calibrated(log_odds(found[0][1]), brevity(len(song) / ANALYSIS_RATE)) * min(
+        1.0, strength / FAINTEST
+    )
     return Tempo(bpm, confidence, tuple(found[1:4]))
 
 

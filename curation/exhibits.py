@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,18 +14,25 @@ from ..manifests.pcm import read_audio
 from ..manifests.schema import ACCEPTED, PLANNED
 from ..manifests.unit import shown
 from . import coverage, figures, gain_reduction, music, neighbours, quality, statistics
-from .diversity import diversity, embeddings
+from .diversity import Embedding, diversity
 from .drawing import Figure
 
 Tables = Mapping[str, pd.DataFrame]
 
 
 def every_figure(
-    dataset: Dataset, tables: Tables, described: pd.DataFrame, sides: pd.Series, datasets: pd.DataFrame
+    dataset: Dataset,
+    tables: Tables,
+    described: pd.DataFrame,
+    sides: pd.Series,
+    datasets: pd.DataFrame,
+    embedded: Sequence[Embedding],
 ) -> Iterable[Figure]:
     """Every figure whose numbers are there. `described`, `datasets`: songs and published datasets as `statistics` makes
-    them; `sides`: song_id -> train, validation or test."""
-    yield from _of_music(tables, described, sides)
+    them; `sides`: song_id -> train, validation or test; `embedded`: what `diversity.embeddings` finds."""
+    yield from _of_music(described, sides)
+    for place, found in enumerate(embedded, start=1):
+        yield diversity(place, found, described, sides)
     settings, takes = tables["settings"], tables["takes"]
     accepted = takes[takes["status"] == ACCEPTED]
     if accepted["loudness_lufs"].notna().any():
@@ -60,7 +67,7 @@ def every_figure(
             yield figures.training(log.parent.name, lines)
 
 
-def _of_music(tables: Tables, described: pd.DataFrame, sides: pd.Series) -> Iterable[Figure]:
+def _of_music(described: pd.DataFrame, sides: pd.Series) -> Iterable[Figure]:
     for column, noun in (("genres", "genre"), ("instruments", "instrument")):
         if len(statistics.hours_by_label(described, column)):
             yield music.labels(described, column, noun)
@@ -70,11 +77,9 @@ def _of_music(tables: Tables, described: pd.DataFrame, sides: pd.Series) -> Iter
         yield music.keys(described)
     if described[["tempo_bpm", "crest_db"]].notna().all(axis=1).any():
         yield music.spread(described, sides)
-    for place, found in enumerate(embeddings(tables["annotations"], tables["segments"]), start=1):
-        yield diversity(place, *found, described, sides)
 
 
-def missing(tables: Tables, described: pd.DataFrame) -> Iterable[str]:
+def missing(tables: Tables, described: pd.DataFrame, embedded: Sequence[Embedding]) -> Iterable[str]:
     """What a complete page would show and this dataset has not got, with what makes it."""
     if not len(described):
         yield "There are no accepted songs: `buscomp catalog songs` makes them."
@@ -84,8 +89,10 @@ def missing(tables: Tables, described: pd.DataFrame) -> Iterable[str]:
     for column, noun in (("tempo_bpm", "tempo"), ("key", "key"), ("genres", "genres"), ("instruments", "instruments")):
         if not described[column].notna().any():
             yield f"No song has {noun}: `buscomp annotate` writes it where a backend for it runs."
-    if not any(True for _ in embeddings(tables["annotations"], tables["segments"])):
+    if not embedded:
         yield "No embedding of 3 songs or more is in the annotations, so diversity by embedding is not drawn."
+    for alone in (one.name for one in embedded if len(one.sets) == 1):
+        yield f"Nothing stands beside the songs in {alone}: `buscomp annotate --references` does it."
     if tables["splits"].empty:
         yield "No split: `buscomp split` draws one."
     if not (tables["takes"]["status"] != PLANNED).any():

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..manifests.cells import SEEN, UNSEEN
+from ..manifests.decode import SongRefusedError
 from ..manifests.errors import DatasetError, UsageError
 from ..manifests.finding import INVALID, Finding
 from ..manifests.ids import id_from_name
 from ..manifests.pcm import Float32
 from ..manifests.unit import Position
-from .decode import SongRefusedError
 from .import_layout import Layout, SourceSong, SourceTake
 from .imported_unit import Knob, Profile
 from .restricted_pickle import read_arrays

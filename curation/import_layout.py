@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ..manifests.decode import decode_in_child
 from ..manifests.errors import UsageError
 from ..manifests.finding import INVALID, Finding
 from ..manifests.ids import id_from_name
 from ..manifests.pcm import Float32
 from ..manifests.unit import Position, Unit
-from .decode import decode_in_child
 
 AUDIO = re.compile(r"\.(wav|flac)", re.IGNORECASE)
 

@@ -13,11 +13,11 @@ import re
 from pathlib import Path
 
 from ..manifests.cells import SEEN, UNSEEN, VALIDATION
+from ..manifests.decode import SongRefusedError
 from ..manifests.errors import DatasetError, UsageError
 from ..manifests.finding import INVALID, MISSING, Finding
 from ..manifests.lag import CLEAR
 from ..manifests.unit import Position
-from .decode import SongRefusedError
 from .import_layout import AudioFile, Layout, SourceSong, SourceTake, audio_files, folders, require_folders
 from .imported_audio import lag_of
 from .imported_unit import Knob, Profile, load_profile

@@ -14,13 +14,13 @@ import numpy as np
 import soundfile
 
 from ..manifests.audio_check import CLEARLY_BETTER, LAG_TOLERANCE_SAMPLES, WINDOW_FRAMES
+from ..manifests.decode import SongRefusedError
 from ..manifests.errors import DatasetError, UsageError
 from ..manifests.finding import INVALID, MISALIGNED, Finding
 from ..manifests.lag import CLEAR, Lag, measure_lag
 from ..manifests.levels import clipped_runs, db, from_db, loudness_lufs, peak_dbfs, rms_dbfs, true_peak_dbtp
 from ..manifests.pcm import FULL_SCALE, Float32, pcm_sha256, quantise, read_audio, to_float, write_flac
 from ..manifests.storage import sync_folder, write_whole
-from .decode import SongRefusedError
 from .import_layout import Audio
 
 FLAC, COPY, LINK = "flac", "copy", "link"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import soxr
 
+from ..manifests.decode import Decoded, SongRefusedError
 from ..manifests.levels import SEND_BOOST_DB, SILENCE_DB, db, from_db, loudness_lufs, peak_dbfs, rms_dbfs
 from ..manifests.pcm import FULL_SCALE, Float32, Int32, quantise, to_float
-from .decode import Decoded, SongRefusedError
 from .song_columns import columns_of_float, source_columns, with_mastering
 from .song_measures import first_look
 

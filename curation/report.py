@@ -20,12 +20,15 @@ from ..manifests.schema import ACCEPTED, PLANNED, REJECTED, SUPERSEDED, column_n
 from ..manifests.storage import write_text
 from ..manifests.tables import read_arrow, read_made_with
 from ..manifests.version import version
-from . import coverage, exhibits, quality, statistics
+from . import coverage, diversity, exhibits, quality, statistics
 from .drawing import Figure
 from .page import render, write_csv
 from .song_row import QUARANTINED
 
-TABLES = ("songs", "settings", "takes", "sessions", "fingerprints", "annotations", "segments", "splits", "results")
+TABLES = (
+    *("songs", "settings", "takes", "sessions", "fingerprints"),
+    *("annotations", "segments", "references", "splits", "results"),
+)
 UNREAD = {
     "wet_sha256",
     "cv_sha256",
@@ -85,6 +88,7 @@ def report(dataset: Dataset, output: Path | None = None, *, figure_files: bool =
     write_text(output, render(content))
     tables = {name: figure.data.to_dict("records") for name, figure in drawn.items()}
     tables |= {name: content[name] for name in ("songs", "sessions", "rejected", "results") if content[name]}
+    tables |= {name: content[name] for name in ("spreads", "frechet_distances") if content[name]}
     tables |= {name: content[name] for name in ("rejections", "datasets") if content[name] and name not in tables}
     made = Report(output, [], [])
     made.data.extend(write_csv(made.folder / f"{name}.csv", rows) for name, rows in tables.items())
@@ -103,6 +107,7 @@ def gather(dataset: Dataset) -> dict[str, Any]:
     datasets = exhibits.beside(dataset, settings, accepted)
     sides = _sides(tables["splits"])
     results = _records(tables["results"])
+    embedded = diversity.embeddings(described, tables["annotations"], tables["segments"], tables["references"])
     return {
         "name": dataset.root.resolve().name,
         "written": datetime.now(UTC),
@@ -123,10 +128,13 @@ def gather(dataset: Dataset) -> dict[str, Any]:
         "never_visited": _never_visited(dataset, settings),
         "results": results,
         "results_by_split": _by_split(results),
+        "spreads": diversity.spread_rows(embedded),
+        "frechet_distances": diversity.frechet_rows(embedded),
         "figures": {
-            figure.name: figure for figure in exhibits.every_figure(dataset, tables, described, sides, datasets)
+            figure.name: figure
+            for figure in exhibits.every_figure(dataset, tables, described, sides, datasets, embedded)
         },
-        "missing": list(exhibits.missing(tables, described)),
+        "missing": list(exhibits.missing(tables, described, embedded)),
     }
 
 

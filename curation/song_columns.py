@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..manifests.decode import Decoded
 from ..manifests.levels import db
 from ..manifests.pcm import Float32, Int32, to_float
 from .bandwidth import bandwidth
-from .decode import Decoded
 from .mastering import estimate_mastering
 from .song_measures import Look, clipped_runs, measure_song
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..manifests.dataset import Dataset
+from ..manifests.decode import SongRefusedError, decode_in_child
 from ..manifests.errors import DatasetError
 from ..manifests.pcm import Int32, pcm_sha256, read_pcm, write_flac
 from ..manifests.schema import ACCEPTED, column_names
-from .decode import SongRefusedError, decode_in_child
 from .duplicates import fingerprint
 from .normalise import SAMPLE_RATE, make_dry
 from .song_columns import dry_columns, source_columns, with_mastering

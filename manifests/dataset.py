@@ -241,16 +241,19 @@ class Dataset:
     # writing
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the dataset for writing. A second holder is a `UsageError` that names the first."""
+    def lock(self, part: str | None = None) -> Iterator[None]:
+        """Hold the dataset for writing, or only the `part` of it that one verb writes, such as its annotations. A
+        second holder is a `UsageError` that names the first."""
         self.root.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.root / ".lock", timeout=0)
-        holder = self.root / ".lock-holder"
+        name = f".lock-{part}" if part else ".lock"
+        lock = filelock.FileLock(self.root / name, timeout=0)
+        holder = self.root / f"{name}-holder"
         try:
             lock.acquire()
         except filelock.Timeout:
             who = holder.read_text().strip() if holder.exists() else "another process"
-            raise UsageError(f"this dataset is in use by {who}", mend="wait for it, or stop it") from None
+            what = f"the {part} of this dataset are" if part else "this dataset is"
+            raise UsageError(f"{what} in use by {who}", mend="wait for it, or stop it") from None
         try:
             started = datetime.now(UTC).isoformat(timespec="seconds")
             with full_disk_named(holder):

@@ -38,26 +38,32 @@ def each(
     jobs: int = 1,
     scheduler: str | None = None,
     died: Callable[[Item], Result] | None = None,
+    batch: int = BATCH,
 ) -> Iterator[tuple[Item, Result]]:
     """`(item, work(item))` of every item, in the order in which they are done.
 
     `jobs`: so many local processes; with 1 all is done here. `scheduler`: the address of a Dask scheduler
     (`tcp://host:8786`), whose workers need buscomp and the same folders; `jobs` does not count then. `work` and the
     items are pickled. `died(item)` is the result where an item kills its local process (a decoder that crashes, say);
-    without it that is a `BrokenProcessPool`. `UsageError` when no scheduler answers, or it has no workers.
+    without it that is a `BrokenProcessPool`. `batch`: items sent at a time, 1 where one takes seconds. `UsageError`
+    when no scheduler answers, or it has no workers.
     """
     if scheduler is not None:
         with _dask(scheduler) as (executor, width):
-            yield from _flow(executor, width, work, iter(items))
+            yield from _flow(executor, width, work, iter(items), batch)
     elif jobs == 1:
         for item in items:
             yield item, work(item)
     else:
-        yield from _local(work, iter(items), jobs, died)
+        yield from _local(work, iter(items), jobs, died, batch)
 
 
 def _local(
-    work: Callable[[Item], Result], items: Iterator[Item], jobs: int, died: Callable[[Item], Result] | None
+    work: Callable[[Item], Result],
+    items: Iterator[Item],
+    jobs: int,
+    died: Callable[[Item], Result] | None,
+    batch: int,
 ) -> Iterator[tuple[Item, Result]]:
     """In processes of this machine. Where one dies, all that were in work are tried again, each alone."""
     broken = True
@@ -66,7 +72,7 @@ def _local(
         running: dict[Future[list[Result]], list[Item]] = {}
         pool = _pool(jobs)
         try:
-            yield from _flow(pool, lambda: jobs, work, items, running)
+            yield from _flow(pool, lambda: jobs, work, items, batch, running)
         except BrokenProcessPool:
             if died is None:
                 raise
@@ -97,6 +103,7 @@ def _flow(
     width: Callable[[], int],
     work: Callable[[Item], Result],
     items: Iterator[Item],
+    batch: int,
     running: dict[Future[list[Result]], list[Item]] | None = None,
 ) -> Iterator[tuple[Item, Result]]:
     """Keep `AHEAD` + 1 batches for each of `width()` workers in `executor`. What is in work stands in `running`."""
@@ -104,7 +111,7 @@ def _flow(
     try:
         while True:
             room = (AHEAD + 1) * width() - len(running)
-            while room > 0 and (group := list(islice(items, BATCH))):
+            while room > 0 and (group := list(islice(items, batch))):
                 running[_submitted(executor, work, group, running)] = group
                 room -= 1
             if not running:

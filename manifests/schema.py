@@ -209,12 +209,12 @@ ANNOTATIONS = _columns("""
     key_version         | text  |     | its version, of code and weights
     key_candidates      | texts |     | what else it may be, best first, as value=score
     genres              | texts |     | best first; empty where none is clear, null when no backend ran and for silence
-    genres_confidence   | float |     | 0 to 1, of the best one; 1 for a person's correction
+    genres_confidence   | float |     | 0 to 1: how likely the first one is right; 1 for a person's correction
     genres_backend      | text  |     | what named them; human: a correction in annotations.csv
     genres_version      | text  |     | its version, of code and weights
     genres_candidates   | texts |     | every genre that was in question, best first, as value=score
     instruments         | texts |     | best first; empty where none is clear, null when no backend ran and for silence
-    instruments_confidence | float |  | 0 to 1, of the best one; 1 for a person's correction
+    instruments_confidence | float |  | 0 to 1: how likely the first one is right; 1 for a person's correction
     instruments_backend | text  |     | what named them; human: a correction in annotations.csv
     instruments_version | text  |     | its version, of code and weights
     instruments_candidates | texts |  | every instrument that was in question, best first, as value=score
@@ -244,6 +244,17 @@ SEGMENTS = _columns("""
     embedding_confidence | float | | 0 to 1; null where the backend gives none
     embedding_backend  | text  |   | what computed it
     embedding_version  | text  |   | its version, of code and weights
+""")
+
+REFERENCES = _columns("""
+    reference            | text  |   | name of a set that others play through their units: noise, tones, plucked, ...
+    item                 | text  |   | its name within the set: of a file, its path in the folder
+    audio_sha256         | text  |   | of the file, or of the samples that were made
+    duration_s           | float | s | how long it is
+    embedding            | numbers | | where it lies among songs; compares only within one backend and version
+    embedding_confidence | float |   | 0 to 1: how much of it is audible; null where the backend gives none
+    embedding_backend    | text  |   | what computed it
+    embedding_version    | text  |   | its version, of code and weights
 """)
 
 SPLIT_TABLE = _columns("""
@@ -337,6 +348,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "fingerprints": FINGERPRINTS,
     "annotations": ANNOTATIONS,
     "segments": SEGMENTS,
+    "references": REFERENCES,
     "splits": SPLIT_TABLE,
     "subsets": SUBSET_TABLE,
     "results": RESULTS,

@@ -121,6 +121,7 @@ MADE_BY = {
     "fingerprints": "type `buscomp capture` first",
     "annotations": "type `buscomp annotate` first",
     "segments": "type `buscomp annotate` first",
+    "references": "type `buscomp annotate --references` first",
     "splits": "type `buscomp split` first",
     "subsets": "type `buscomp subset` first",
     "results": "type `buscomp evaluate` first",
@@ -131,4 +132,8 @@ REBUILT_BY = {
     if table in ("takes", "sessions", "settings", "fingerprints")
     else made.replace(" first", " again")
     for table, made in MADE_BY.items()
-} | dict.fromkeys(("annotations", "segments"), "type `buscomp annotate --again`")
+} | {
+    "annotations": "type `buscomp annotate --again`",
+    "segments": "type `buscomp annotate --again`",
+    "references": "type `buscomp annotate --references --again`",
+}

@@ -17,6 +17,7 @@ ROWS = {
     "fingerprints": "probe of a setting",
     "annotations": "song",
     "segments": "10 s of a song, once for each backend that described it",
+    "references": "item of a set that stands beside the songs in the figure of diversity, for each backend",
     "splits": "song x setting, and once more for a unit that is held out",
     "subsets": "window of a training take",
     "results": "model x cell of {seen, unseen song} x {seen, unseen setting}",

@@ -10,7 +10,7 @@ import pytest
 import scipy.signal
 import soundfile
 
-from buscomp.curation.decode import decode
+from buscomp.manifests.decode import decode
 from buscomp.manifests.pcm import Float32
 from buscomp.tests.small_dataset import music
 

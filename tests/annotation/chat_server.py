@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import threading
@@ -58,12 +59,14 @@ def chat_server() -> Iterator[ChatServer]:
                 server.heard.append(body)
                 server.paths.append(self.path)
                 server.headers = dict(self.headers)
-                status, headers, told = server.replies.pop(0) if server.replies else server.answer(body)
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(told)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(told)
+                reply = server.replies.pop(0) if server.replies else None
+            status, headers, told = reply or server.answer(body)
+            with contextlib.suppress(ConnectionError):  # who asked may have hung up
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(told)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(told)
 
         def log_message(self, *words: Any) -> None:
             pass

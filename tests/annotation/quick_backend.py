@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from buscomp import cli
+from buscomp.annotation import backend as backends
+from buscomp.annotation import makers
 from buscomp.annotation.backend import SEGMENTS, Segment, Value
 from buscomp.manifests.errors import DatasetError
 from buscomp.manifests.pcm import Float32
 
 heard: list[int] = []  # frames of every song
-state: dict[str, Any] = {}
+state: dict[str, Any] = {"version": "1", "fails_at": None}
 
 
 def reset() -> None:
@@ -47,3 +51,22 @@ class Quick:
 
 def bad_song() -> DatasetError:
     return DatasetError("this song cannot be heard")
+
+
+class Slow(Quick):
+    """As `Quick`, but each song takes 0.3 s: long enough to be interrupted."""
+
+    def __init__(self, name: str = "slow"):
+        super().__init__(name)
+
+    def annotate(self, audio: Float32, sample_rate: int) -> Mapping[str, Value]:
+        time.sleep(0.3)
+        return super().annotate(audio, sample_rate)
+
+
+if __name__ == "__main__":  # `buscomp annotate` as a process, with Slow alone
+    backends.BACKENDS["slow"] = backends.Entry(
+        "buscomp.tests.annotation.quick_backend", "Slow", Slow.gives, "for tests"
+    )
+    vars(makers)["DEFAULT"] = ("slow",)
+    cli.main()

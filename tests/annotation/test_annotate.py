@@ -38,7 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(backends.BACKENDS, "quick", entry)
     monkeypatch.setitem(backends.BACKENDS, "other", entry)
     monkeypatch.setattr("buscomp.annotation.makers.DEFAULT", ("quick",))
-    listening._backend.cache_clear()
+    listening.backend_of.cache_clear()
     quick_backend.reset()
 
 

@@ -6,15 +6,20 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
-from buscomp.annotation.captions import Pipeline, from_endpoint
+from buscomp.annotation.annotate import annotate
+from buscomp.annotation.backend import Choice
+from buscomp.annotation.captions import PROMPT, Pipeline, from_endpoint
 from buscomp.annotation.endpoint import EndpointError
+from buscomp.annotation.listening import backend_of
 from buscomp.annotation.organise import OrganiseError
 from buscomp.annotation.presets import presets
-from buscomp.manifests.errors import UsageError
+from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.errors import DatasetError, UsageError
 from buscomp.tests.annotation.chat_server import ChatServer, Reply, chat_server, says, sound_of
 
 RATE = 8000
@@ -129,6 +134,70 @@ def test_names_and_versions_tell_the_models(tmp_path: Path) -> None:
     own = from_endpoint(model="me/Ears", organiser_model="me/Brain", cache=str(tmp_path))
     assert own.name == "ears+brain"
     assert own.version != paper.version
+
+
+def test_the_paper_s_two_models_are_the_default_and_newer_ones_have_presets() -> None:
+    paper, flamingo, omni = (presets()[name] for name in ("paper", "music-flamingo", "qwen3-omni"))
+    assert paper.listener.model == "Qwen/Qwen2-Audio-7B-Instruct"
+    assert paper.organiser.model == "meta-llama/Meta-Llama-3-8B-Instruct"
+    assert paper.listener.base_url != paper.organiser.base_url
+    assert (flamingo.listener.model, omni.listener.model) == (
+        "nvidia/music-flamingo-hf",
+        "Qwen/Qwen3-Omni-30B-A3B-Instruct",
+    )
+    assert omni.listener.base_url == omni.organiser.base_url
+    for preset in presets().values():
+        assert {urlsplit(each.base_url).hostname for each in (preset.listener, preset.organiser)} == {"localhost"}
+
+
+@pytest.fixture
+def _key_and_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BUSCOMP_API_KEY", "secret-17")
+    monkeypatch.setenv("BUSCOMP_ANSWERS", str(tmp_path / "answers"))
+    monkeypatch.setattr("buscomp.annotation.makers.DEFAULT", ())
+    backend_of.cache_clear()
+
+
+def answered(server: ChatServer) -> Choice:
+    return Choice("captions", (("url", server.base_url),))
+
+
+@pytest.mark.usefixtures("_key_and_cache")
+def test_a_dataset_is_captioned_once_and_the_key_is_nowhere_on_disk(
+    server: ChatServer, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert annotate(dataset, backends=[answered(server)], jobs=1).new == 3
+    asked = len(server.heard)
+    assert asked == 4  # a caption of each song of 1 s; all three read alike, so they are organised once
+    assert server.headers["Authorization"] == "Bearer secret-17"
+    assert annotate(dataset, backends=[answered(server)], jobs=1).new == 0
+    assert annotate(dataset, backends=[answered(server)], again=True, jobs=1).new == 3
+    assert len(server.heard) == asked
+    rows = dataset.rows("annotations")
+    assert [(row["genres"], row["genres_backend"]) for row in rows] == [(["rock"], "qwen2-audio+llama3")] * 3
+    (piece, *_) = dataset.rows("segments")
+    assert (piece["caption"], piece["caption_prompt"]) == ("16000 frames of rock.", PROMPT)
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"secret-17" not in path.read_bytes(), path
+    assert list((tmp_path / "answers").rglob("*.json"))
+
+
+@pytest.mark.usefixtures("_key_and_cache")
+def test_a_song_whose_captions_cannot_be_organised_is_named_and_the_others_are_done(
+    server: ChatServer, dataset: Dataset
+) -> None:
+    loud = [0]
+
+    def sometimes(body: dict[str, Any]) -> Reply:
+        if "response_format" in body:
+            return says("no idea") if "odd" in body["messages"][1]["content"] else model(body)
+        loud[0] += 1
+        return says("odd" if loud[0] == 2 else f"even {loud[0]}")
+
+    server.answer = sometimes
+    with pytest.raises(DatasetError, match="could not annotate song-1: the captions of a song could not be organised"):
+        annotate(dataset, backends=[answered(server)], jobs=1)
+    assert [row["song_id"] for row in dataset.rows("annotations")] == ["song-0", "song-2"]
 
 
 def test_options_that_mean_nothing_are_refused() -> None:

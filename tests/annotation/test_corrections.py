@@ -58,6 +58,23 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, told: str) 
         read_corrections(written(tmp_path, text), {"a"})
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"song_id;key\na;C major\n", r"columns, got song_id;key \(allowed: .*\); separate cells by commas$"),
+        (b"song_id\tkey\na\tC major\n", r"; separate cells by commas$"),
+        ("song_id,genres\na,Métal\n".encode("latin-1"), r'is not a CSV file in UTF-8, got .*; save it as "CSV UTF-8"$'),
+        ("song_id,key\na,C major\n".encode("utf-16"), r'; save it as "CSV UTF-8"$'),
+        (b'song_id,key\n"a,C major\n', r"is not a CSV file in UTF-8, got unexpected end of data$"),
+    ],
+)
+def test_what_a_spreadsheet_writes_otherwise_is_told_with_its_mend(tmp_path: Path, data: bytes, told: str) -> None:
+    path = tmp_path / "annotations.csv"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=told):
+        read_corrections(path, {"a"})
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_corrections_or_a_usage_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("any") / "annotations.csv"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from buscomp.annotation.endpoint import Endpoint, EndpointError, ask
 from buscomp.manifests.errors import UsageError
-from buscomp.tests.annotation.chat_server import ChatServer, chat_server, says
+from buscomp.tests.annotation.chat_server import ChatServer, Reply, chat_server, says
 
 QUESTION = [{"role": "user", "content": "What is it?"}]
 
@@ -53,6 +55,37 @@ def test_a_server_that_is_busy_says_how_long_to_wait(server: ChatServer) -> None
     assert waits_s == [7, 0, 60, 8]
 
 
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
+def test_every_status_that_may_pass_is_asked_again(server: ChatServer, status: int) -> None:
+    server.replies = [(status, {}, b"")]
+    waits_s: list[float] = []
+    assert asked(server, waits_s) == "A calm song."
+    assert waits_s == [1]
+
+
+def test_a_server_that_says_nothing_in_time_is_asked_again(server: ChatServer) -> None:
+    def slow(body: dict[str, Any]) -> Reply:
+        if len(server.heard) < 3:
+            time.sleep(2.0)
+        return says("At last.")
+
+    server.answer = slow
+    waits_s: list[float] = []
+    endpoint = Endpoint(server.base_url, "m", timeout_s=0.8)
+    assert ask(endpoint, QUESTION, max_tokens=1, sleep=waits_s.append) == "At last."
+    assert waits_s == [1, 2]
+    server.heard.clear()
+    server.answer = lambda body: time.sleep(0.5) or says("Too late.")  # type: ignore[func-returns-value]
+    with pytest.raises(EndpointError, match=r"got no answer in 0\.1 s, 2 times"):
+        ask(Endpoint(server.base_url, "m", timeout_s=0.1, attempts=2), QUESTION, max_tokens=1, sleep=waits_s.append)
+
+
+def test_a_refusal_that_breaks_off_is_told_by_its_status(server: ChatServer) -> None:
+    server.answer = lambda body: (400, {"Content-Length": "500"}, b"half")
+    with pytest.raises(UsageError, match=r"refuses m, got 400 Bad Request"):
+        ask(Endpoint(server.base_url, "m", timeout_s=0.3), QUESTION, max_tokens=1)
+
+
 def test_five_failures_are_the_end_and_name_the_last_reason(server: ChatServer) -> None:
     server.answer = lambda body: (502, {}, b'{"error": {"message": "upstream\\nis gone"}}')
     with pytest.raises(EndpointError, match=r"m at http.*gives no answer, got 502 .*: upstream is gone, 5 times"):
@@ -78,14 +111,18 @@ def test_audio_is_never_redirected_to_another_address(server: ChatServer) -> Non
 
 def test_the_key_is_sent_and_never_shown(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUSCOMP_API_KEY", "secret-17")
-    server.answer = lambda body: (401, {}, b"{}")
+    server.answer = lambda body: (401, {}, b'{"error": {"message": "Incorrect API key provided: secret-17."}}')
     with pytest.raises(UsageError) as error:
         asked(server, [])
     assert server.headers["Authorization"] == "Bearer secret-17"
-    assert "secret-17" not in str(error.value)
+    assert "Incorrect API key provided: ***." in str(error.value)
+    assert "set BUSCOMP_API_KEY" in str(error.value)
+    server.answer = lambda body: (503, {}, b"secret-17")
+    with pytest.raises(EndpointError, match=r"503 .*: \*\*\*, 5 times"):
+        asked(server, [])
 
 
-def test_no_server_and_no_answer_in_time_are_named() -> None:
+def test_no_server_is_named() -> None:
     with chat_server() as gone:
         address = gone.base_url
     waits_s: list[float] = []

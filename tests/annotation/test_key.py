@@ -79,4 +79,17 @@ def test_silence_has_no_key(frames: int) -> None:
 def test_a_song_shorter_than_the_longest_filter_is_read_without_a_warning() -> None:
     key = estimate_key(scale(0, "major")[:22_050], 44_100)
     assert key.name in ("C major", "C minor"), "one C with its overtones says nothing of the mode"
-    assert 0 <= key.confidence < 0.95
+    assert 0 <= key.confidence < 0.5 < estimate_key(scale(0, "major"), 44_100).confidence
+
+
+@pytest.mark.parametrize("notes", [(0,), (0, 4)], ids=["one note", "two notes"])
+def test_one_note_or_two_for_30_s_have_a_key_of_a_confidence_of_at_most_0_41(notes: tuple[int, ...]) -> None:
+    time = np.arange(30 * 44_100) / 44_100
+    audio = sum(np.sin(2 * np.pi * 261.626 * 2 ** (note / 12) * time) for note in notes) * 0.1
+    assert estimate_key(np.asarray(audio, np.float32), 44_100).confidence <= 0.41
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_white_noise_has_a_key_of_a_confidence_below_0_3(seed: int) -> None:
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(20 * 44_100)
+    assert estimate_key(noise.astype(np.float32), 44_100).confidence < 0.3

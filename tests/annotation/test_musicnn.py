@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from buscomp.annotation.musicnn import FRAMES, MOST_PATCHES, RATE, TAGS, Musicnn, log_mel, named, patches_of, run
+from buscomp.annotation.calibration import lines, probability
+from buscomp.annotation.musicnn import (
+    FRAMES,
+    LIKELY,
+    MOST_PATCHES,
+    RATE,
+    TAGS,
+    Musicnn,
+    log_mel,
+    named,
+    patches_of,
+    run,
+)
+from buscomp.annotation.vocabulary import labels
 from buscomp.manifests.pcm import Float32
 from buscomp.tests.small_dataset import music
 
@@ -77,17 +92,55 @@ def test_silence_has_nothing_and_a_short_song_is_repeated() -> None:
     assert (segment.start_s, segment.end_s) == (0, pytest.approx(1.0, abs=1e-3))
 
 
-def test_a_label_is_named_from_the_threshold_of_its_network_on() -> None:
+def scored(**tags: float) -> dict[str, np.ndarray]:
+    """Scores of both networks: those of `tags` by network, as msd_rock=0.3, all others nothing."""
     scores = {network: np.zeros(50) for network in TAGS}
-    scores["msd"][TAGS["msd"].index("Hip-Hop")] = 0.17
-    scores["mtt"][TAGS["mtt"].index("techno")] = 0.19
-    found = named("genres", scores)
-    assert found.value == ["hip hop"]
-    assert found.candidates[:2] == (("electronic", 0.19), ("hip hop", 0.17))
-    assert found.confidence == 0.19
-    assert named("instruments", scores).value == []
-    scores["mtt"][TAGS["mtt"].index("flute")] = 0.12
-    assert named("instruments", scores).value == ["woodwind"]
+    for name, score in tags.items():
+        network, tag = name.split("_", 1)
+        scores[network][TAGS[network].index(tag.replace("_", " "))] = score
+    return scores
+
+
+def test_a_genre_is_named_from_the_threshold_of_its_network_on_with_its_score() -> None:
+    found = named("genres", scored(msd_country=0.17, mtt_techno=0.19))
+    assert found.value == ["country"]
+    assert found.candidates[:2] == (("electronic", 0.19), ("country", 0.17))
+    assert found.confidence == 0.17
+    assert named("genres", scored(msd_country=0.09)).value == ["country"], "half of what it needs, and the best"
+    assert named("genres", scored(msd_country=0.07)).confidence is None
+
+
+def test_an_instrument_is_named_where_it_is_more_likely_there_than_not() -> None:
+    line = lines("instruments")["drum"]
+    for score in (0.001, 0.02, 0.05, 0.1, 0.3, 0.9):
+        found = named("instruments", scored(mtt_drums=score))
+        sure = probability(line, {"mtt": score})
+        assert dict(found.candidates)["drum"] == pytest.approx(sure)
+        assert ("drum" in found.value) == (sure >= LIKELY or (found.candidates[0][0] == "drum" and sure >= LIKELY / 2))
+    assert sure > 0.95
+
+
+def test_the_confidence_of_a_list_is_the_probability_of_its_first_word_and_of_an_empty_list_there_is_none() -> None:
+    found = named("instruments", scored(mtt_drums=0.5, mtt_guitar=0.6, msd_guitar=0.2))
+    assert found.value[0] == "drum"
+    assert found.confidence == found.candidates[0][1] == max(score for _, score in found.candidates)
+    empty = named("genres", scored())
+    assert (empty.value, empty.confidence) == ([], None)
+    assert len(empty.candidates) == 16
+
+
+@given(st.sampled_from(sorted(lines("instruments"))), st.floats(0, 1), st.floats(0, 1))
+def test_a_higher_score_never_makes_an_instrument_less_probable(name: str, low: float, high: float) -> None:
+    line = lines("instruments")[name]
+    low, high = sorted((low, high))
+    one, other = (probability(line, dict.fromkeys(line.slopes, score)) for score in (low, high))
+    assert 0 < one <= other < 1
+
+
+def test_every_line_is_of_an_instrument_with_tags_in_its_networks() -> None:
+    for name, line in lines("instruments").items():
+        words = labels("instruments")[name]
+        assert {network for network in TAGS if words.tags(network)} == set(line.slopes)
 
 
 def test_the_networks_answer_as_they_did_when_they_were_converted() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from buscomp.annotation.captions import MAX_TOKENS
-from buscomp.annotation.hub_model import model_folder, model_version
-from buscomp.annotation.transformers_captions import LocalListener, LocalWriter
+from buscomp.annotation.hub_model import device_of, model_folder, model_version
+from buscomp.annotation.transformers_captions import LocalListener, LocalWriter, from_transformers
 from buscomp.annotation.transformers_embedding import Mert, W2vBert
 from buscomp.manifests.errors import DatasetError, UsageError
 
@@ -84,9 +85,51 @@ def test_a_song_is_the_mean_of_its_segments_by_their_length(mert: Path) -> None:
     assert values["embedding"].value == pytest.approx(whole.tolist(), abs=1e-6)
 
 
-def test_the_batch_changes_nothing(mert: Path) -> None:
-    one, three = (Mert(str(mert), device="cpu", batch=batch).annotate(song(30), 24_000) for batch in ("1", "3"))
-    assert one["embedding"].value == pytest.approx(three["embedding"].value, abs=1e-4)
+def test_segments_of_one_length_are_heard_in_batches_which_change_nothing(mert: Path) -> None:
+    told, sizes = {}, {}
+    for batch in ("1", "3", "8"):
+        backend = Mert(str(mert), device="cpu", batch=batch)
+        _, model = backend._loaded
+        heard: list[int] = []
+
+        def note(module: Any, given: Any, named: Any, heard: list[int] = heard) -> None:
+            heard.append(len(named["input_values"]))
+
+        model.register_forward_pre_hook(note, with_kwargs=True)
+        told[batch], sizes[batch] = backend.annotate(song(45), 24_000)["embedding"].value, heard
+    assert sizes == {"1": [1] * 5, "3": [3, 1, 1], "8": [4, 1]}  # four of 10 s, and the last of 5 s
+    assert told["1"] == pytest.approx(told["3"], abs=1e-4)
+    assert told["1"] == pytest.approx(told["8"], abs=1e-4)
+
+
+def test_a_graphics_card_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, device in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert device_of("auto") == device
+        assert device_of("cuda:1") == "cuda:1"
+
+
+def test_a_model_goes_to_the_device_that_is_asked_for(mert: Path, w2v_bert: Path) -> None:
+    for backend in (Mert(str(mert), device="meta"), W2vBert(str(w2v_bert), device="meta")):
+        assert {parameter.device.type for parameter in backend._loaded[1].parameters()} == {"meta"}
+
+
+def test_a_hub_id_is_read_from_the_cache_without_network_and_recorded_with_its_commit(
+    mert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    kept = tmp_path / "models--me--tiny"
+    shutil.copytree(mert, kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket.socket, "connect", lambda *given: pytest.fail("the network was asked"))
+    backend = Mert("me/tiny", device="cpu")
+    assert backend.version.startswith(f"1+layer-12+me/tiny@{commit}+transformers-")
+    folder = Mert(str(mert), device="cpu").annotate(song(10), 24_000)["embedding"].value
+    assert backend.annotate(song(10), 24_000)["embedding"].value == pytest.approx(folder)
+    assert model_version("me/unfetched").startswith("me/unfetched@main+")
+    assert model_version("no id at all").startswith("no id at all@main+")
 
 
 def test_weights_that_do_not_fit_are_refused_instead_of_being_random(mert: Path, tmp_path: Path) -> None:
@@ -193,12 +236,15 @@ def qwen2_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_qwen2_audio_hears_every_segment_and_says_the_same_in_any_batch(qwen2_audio: Path) -> None:
+def test_qwen2_audio_hears_every_segment_and_says_the_same_in_any_batch(
+    qwen2_audio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buscomp.annotation.transformers_captions.MAX_TOKENS", 30)
     sounds = [song(seconds, 16_000).mean(axis=1) for seconds in (10, 10, 6)]
     told = LocalListener(str(qwen2_audio), "cpu", 2).describe(sounds, "what is it")
     assert len(told) == 3
     assert told[0] == told[1]
-    assert all(len(text.split()) <= MAX_TOKENS and "assistant user" not in text for text in told)
+    assert all(len(text.split()) <= 30 and "assistant user" not in text for text in told)
     assert LocalListener(str(qwen2_audio), "cpu", 1).describe(sounds, "what is it") == told
 
 
@@ -215,3 +261,27 @@ def test_llama_answers_a_chat_with_new_words_only(tmp_path: Path, monkeypatch: p
     assert told == writer.write(messages, {})
     assert set(told.split()) <= set(WORDS)
     assert writer.model.startswith(tmp_path.name)
+
+
+def test_both_models_caption_and_organise_a_song_on_this_machine(
+    qwen2_audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener is real; what a writer with random weights says can never be used, so its words are put in."""
+    monkeypatch.setattr("buscomp.annotation.transformers_captions.MAX_TOKENS", 5)
+    asked: list[Any] = []
+
+    def write(self: LocalWriter, messages: list[Any], schema: Any) -> str:
+        asked.append(messages)
+        return json.dumps({"genres": [{"label": "rock", "segments": [1, 3]}], "instruments": []})
+
+    monkeypatch.setattr(LocalWriter, "write", write)
+    options = {"organiser_model": str(tmp_path), "device": "cpu", "batch": "2", "cache": str(tmp_path / "answers")}
+    pipeline = from_transformers(str(qwen2_audio), **options)
+    assert pipeline.name == f"{qwen2_audio.name}+{tmp_path.name}".lower()
+    values = pipeline.annotate(song(26, 16_000), 16_000)
+    assert [(s.start_s, s.end_s) for s in values["segments"].value] == [(0, 10), (10, 20), (20, 26)]
+    assert values["genres"].value == ["rock"]
+    assert values["genres"].confidence == pytest.approx(2 / 3)
+    monkeypatch.setattr(LocalListener, "describe", lambda *given: pytest.fail("heard twice"))
+    assert from_transformers(str(qwen2_audio), **options).annotate(song(26, 16_000), 16_000) == values
+    assert len(asked) == 1

@@ -20,10 +20,10 @@ import numpy as np
 import soundfile
 
 from buscomp.curation.catalog import catalog
-from buscomp.curation.decode import decode_in_child
 from buscomp.curation.duplicates import fingerprint
 from buscomp.curation.normalise import make_dry
 from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.decode import decode_in_child
 from buscomp.manifests.pcm import Int32, pcm_sha256, write_flac
 from buscomp.tests.small_dataset import music
 

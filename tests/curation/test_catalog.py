@@ -15,10 +15,10 @@ from buscomp.cli import main
 from buscomp.curation import duplicates
 from buscomp.curation import song_row as module
 from buscomp.curation.catalog import Catalogued, catalog
-from buscomp.curation.decode import Decoded, decode
 from buscomp.curation.duplicates import chromaprint_is_there
 from buscomp.curation.groups import same_content
 from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.decode import Decoded, decode
 from buscomp.manifests.errors import DatasetError, DiskFullError, UsageError
 from buscomp.manifests.integrity import verify
 from buscomp.manifests.pcm import pcm_sha256, read_pcm, write_flac

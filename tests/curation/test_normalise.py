@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from buscomp.curation.decode import Decoded, SongRefusedError
 from buscomp.curation.normalise import headroom_note, make_dry
+from buscomp.manifests.decode import Decoded, SongRefusedError
 from buscomp.manifests.levels import from_db, loudness_lufs, peak_dbfs, rms_dbfs
 from buscomp.manifests.pcm import to_float
 from buscomp.tests.small_dataset import music

@@ -1,4 +1,4 @@
-"""`annotation.diversity`: measures of spread against cases whose answer is known."""
+"""`curation.spread`: measures of spread against cases whose answer is known."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import sqrtm
 
-from buscomp.annotation.diversity import (
+from buscomp.curation.spread import (
     coverage,
     equal_counts,
     frechet_distance,
+    frechet_distances,
     joint_components,
     log_determinant,
     mean_pairwise_distance,
     spreads,
+    vendi_score,
 )
-from buscomp.annotation.reference_inputs import KINDS, SAMPLE_RATE, reference_inputs, string
 
 
 def cloud(count: int, scale: float = 1.0, seed: int = 0, dimensions: int = 5) -> np.ndarray:
@@ -95,12 +97,36 @@ def test_frechet_distance_is_symmetric_and_0_to_itself_even_of_few_items(
     assert frechet_distance(a, b, "x").distance == pytest.approx(frechet_distance(b, a, "x").distance, rel=1e-6)
 
 
+@pytest.mark.parametrize("counts", [(6, 9), (60, 9), (60, 80)])
+def test_frechet_distance_is_what_the_square_root_of_the_product_of_the_covariances_gives(
+    counts: tuple[int, int],
+) -> None:
+    a, b = cloud(counts[0], 1, 0, 20) @ cloud(20, 1, 2, 20), cloud(counts[1], 2, 1, 20) + 0.5
+    first, second = np.cov(a.T), np.cov(b.T)
+    root = sqrtm(first @ second + 1e-9 * np.eye(20)).real
+    expected = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2) + np.trace(first + second - 2 * root)
+    assert frechet_distance(a, b, "x").distance == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("items", [1, 4, 9])
+def test_as_many_orthogonal_items_are_worth_as_many(items: int) -> None:
+    assert vendi_score(np.eye(items)) == pytest.approx(items)
+
+
+def test_copies_of_one_item_are_worth_one_at_any_level() -> None:
+    copies = np.outer([1.0, 2.0, 0.5], np.array([0.3, -1.0, 2.0]))
+    assert vendi_score(copies) == pytest.approx(1)
+    assert mean_pairwise_distance(copies, "cosine") == pytest.approx(0, abs=1e-12)
+
+
 def test_equal_counts_draw_without_replacement_and_the_same_again() -> None:
     sets = {"few": cloud(5), "many": cloud(50)}
-    cut = equal_counts(sets, seed=3)
-    assert {name: len(vectors) for name, vectors in cut.items()} == {"few": 5, "many": 5}
-    assert len(np.unique(cut["many"], axis=0)) == 5
-    assert np.array_equal(cut["many"], equal_counts(sets, seed=3)["many"])
+    first, second = list(equal_counts(sets, draws=2, seed=3))
+    assert {name: len(vectors) for name, vectors in first.items()} == {"few": 5, "many": 5}
+    assert len(np.unique(first["many"], axis=0)) == 5
+    assert not np.array_equal(first["many"], second["many"])
+    assert np.array_equal(first["many"], next(equal_counts(sets, seed=3))["many"])
+    assert len(list(equal_counts({"a": cloud(4), "b": cloud(4, seed=1)}))) == 1
 
 
 def test_a_narrow_set_spreads_less_on_every_measure() -> None:
@@ -109,40 +135,27 @@ def test_a_narrow_set_spreads_less_on_every_measure() -> None:
     assert songs.log_determinant > noise.log_determinant
     assert songs.mean_distance > 5 * noise.mean_distance
     assert songs.mean_cosine_distance > noise.mean_cosine_distance
+    assert songs.vendi_score > noise.vendi_score
     assert noise.coverage is not None
     assert noise.coverage < 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_reference_inputs_peak_at_minus_12_dbfs_differ_and_are_the_same_again(kind: str) -> None:
-    first = dict(reference_inputs(kind, 8, seconds=1.0))
-    assert len(first) == 8
-    for audio in first.values():
-        assert audio.shape == (SAMPLE_RATE, 1)
-        assert np.abs(audio).max() == pytest.approx(10 ** (-12 / 20), rel=1e-6)
-    assert len({audio.tobytes() for audio in first.values()}) == 8
-    again = dict(reference_inputs(kind, 8, seconds=1.0))
-    assert all(np.array_equal(audio, again[name]) for name, audio in first.items())
+def test_a_set_ten_times_as_large_seems_no_wider_and_two_items_are_not_measured() -> None:
+    sets = {"songs": cloud(300), "noise": cloud(60, seed=1), "few": cloud(2, 50, 2)}
+    songs, noise = spreads(sets, "musicnn", "songs")
+    assert (songs.items, songs.count, noise.items, noise.count) == (300, 60, 60, 60)
+    assert songs.log_determinant == pytest.approx(noise.log_determinant, abs=0.8)
+    assert songs.mean_distance == pytest.approx(noise.mean_distance, rel=0.2)
+    assert songs.vendi_score == pytest.approx(noise.vendi_score, rel=0.2)
+    assert spreads({"few": cloud(2)}, "musicnn") == []
 
 
-def test_pink_noise_falls_3_db_an_octave() -> None:
-    pink = dict(reference_inputs("noise", 2, seconds=20.0))["pink-1"][:, 0]
-    power = np.abs(np.fft.rfft(pink)) ** 2
-    hz = np.fft.rfftfreq(len(pink), 1 / SAMPLE_RATE)
-    octaves = [10 * np.log10(power[(hz > low) & (hz < 2 * low)].mean()) for low in (250, 500, 1000, 2000, 4000)]
-    assert np.diff(octaves) == pytest.approx([-3.01] * 4, abs=0.3)
-
-
-@pytest.mark.parametrize("hz", [41.2, 110.0, 220.0, 440.0])
-def test_a_string_sounds_at_its_pitch_within_1_percent_and_dies_away(hz: float) -> None:
-    sound = string(hz, 2 * SAMPLE_RATE, 0.996, np.random.default_rng(0))
-    heard = np.fft.irfft(np.abs(np.fft.rfft(sound, 4 * len(sound))) ** 2)
-    period = round(SAMPLE_RATE / hz)
-    near = np.arange(round(0.9 * period), round(1.1 * period))
-    assert SAMPLE_RATE / near[heard[near].argmax()] == pytest.approx(hz, rel=0.01)
-    assert np.abs(sound[-4410:]).max() < 0.8 * np.abs(sound[:4410]).max()
-
-
-def test_another_kind_of_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="noise, tones, plucked, got speech"):
-        next(reference_inputs("speech", 1))
+def test_every_set_lies_as_far_from_the_songs_as_equal_counts_say_and_the_songs_from_themselves() -> None:
+    sets = {"songs": cloud(200), "like": cloud(20, seed=1), "shifted": cloud(50, seed=2) + 3, "few": cloud(2)}
+    found = frechet_distances(sets, "musicnn", "songs")
+    assert {(one.name, one.counts, one.draws) for one in found.values()} == {("frechet-musicnn", (20, 20), 20)}
+    assert list(found) == ["like", "shifted", "songs"]
+    assert found["songs"].distance == pytest.approx(found["like"].distance, abs=0.5)  # both are the bias of 20 items
+    assert found["shifted"].distance == pytest.approx(45 + found["songs"].distance, rel=0.2)
+    assert "songs" not in frechet_distances({"songs": cloud(30), "like": cloud(20)}, "musicnn", "songs")
+    assert frechet_distances({"songs": cloud(30)}, "musicnn", "songs") == {}

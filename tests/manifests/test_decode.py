@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buscomp.curation.decode import SongRefusedError, decode, decode_in_child
+from buscomp.manifests.decode import SongRefusedError, decode, decode_in_child
 from buscomp.manifests.pcm import quantise
 from buscomp.tests.small_dataset import music
 
@@ -155,7 +155,7 @@ def test_a_decoder_that_hangs_is_ended_after_the_time_limit(tmp_path: Path) -> N
 
 
 def test_the_child_may_use_8_gb_of_memory_and_5_minutes_of_cpu() -> None:
-    asked = "import resource as r; from buscomp.curation import decode; decode._limit_this_process(); "
+    asked = "import resource as r; from buscomp.manifests import decode; decode._limit_this_process(); "
     asked += "print(r.getrlimit(r.RLIMIT_AS)[0] >> 30, r.getrlimit(r.RLIMIT_CPU)[0])"
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["8", "300"]

@@ -65,7 +65,7 @@ def decode_in_child(path: Path, wall_s: float = WALL_S) -> Decoded:
     crashed or went over a limit.
     """
     # -P: a `numpy.py` lying in the current folder is not imported
-    command = [sys.executable, "-P", "-m", "buscomp.curation.decode", str(path.absolute())]
+    command = [sys.executable, "-P", "-m", "buscomp.manifests.decode", str(path.absolute())]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command,
