@@ -33,7 +33,9 @@ def test_the_demo_goes_the_whole_way_without_a_sound_card_and_beats_the_trivial_
     for split, metric in itertools.product(("test_seen", "test_unseen"), ("esr", "mstft", "gain_trace_rmse_db")):
         found = {row["model"]: row[metric] for row in results if row["split"] == split}
         model = found.pop("s4-4-4")
-        assert found.pop("best static curve") is not None, "it is shown, though half a minute of training may not beat it"
+        assert found.pop("best static curve") is not None, (
+            "it is shown, though half a minute of training may not beat it"
+        )
         assert len(found) == 2, f"beside two trivial baselines: {found}"
         assert model < min(found.values()), f"{metric} on {split}: {model} against {found}"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buscomp.annotation import diversity
+from buscomp.curation import spread
 from buscomp.manifests.errors import UsageError
 from buscomp.trainer.frechet import Embedding, Gaussian, embedding_of, frechet_distance
 
@@ -35,14 +35,14 @@ def test_twice_the_size_costs_the_trace_of_what_it_grew_by():
 
 @given(st.integers(2, 40), st.integers(1, 6), st.integers(0, 2**16))
 @settings(max_examples=25)
-def test_pieces_give_what_the_whole_gives_and_what_the_annotators_formula_gives(items, dimensions, seed):
+def test_pieces_give_what_the_whole_gives_and_what_the_reports_formula_gives(items, dimensions, seed):
     random = np.random.default_rng(seed)
     first, second = random.standard_normal((items, dimensions)), 2 * random.random((items + 3, dimensions))
     cut = seed % items
     in_pieces = gaussian_of(first[:cut], first[cut:])
     np.testing.assert_allclose(in_pieces.covariance, np.atleast_2d(np.cov(first.T)), atol=1e-12)
     found = frechet_distance(in_pieces, gaussian_of(second))
-    assert found == pytest.approx(diversity.frechet_distance(first, second, "test").distance, abs=1e-6)
+    assert found == pytest.approx(spread.frechet_distance(first, second, "test").distance, abs=1e-6)
 
 
 def test_fewer_than_two_vectors_have_no_distance_and_a_hole_in_one_is_refused():
