@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..manifests.dataset import Dataset
@@ -93,20 +94,20 @@ def annotate(
 def _wanted(
     chosen: Sequence[Maker], song: Row, tables: _Tables, corrected: Mapping[str, Any]
 ) -> tuple[tuple[Choice, tuple[str, ...]], ...]:
-    row, segments = tables.rows.get(song["song_id"]), tables.segments.get(song["song_id"], [])
+    row, segments = tables.standing(song["song_id"])
     wanted = ((maker.choice, to_make(maker, song, row, segments, corrected)) for maker in chosen)
     return tuple((choice, fields) for choice, fields in wanted if fields)
 
 
 class _Tables:
-    """Both tables in memory, by song, and on disk."""
+    """Both tables in memory, by song, and on disk. `again`: what stands there counts for nothing, but it goes only when
+    something new comes in its place: a wrong address or an early Ctrl-C must not cost what took days to hear."""
 
     def __init__(self, dataset: Dataset, songs: list[Row], again: bool):
         self.songs = {song["song_id"]: song for song in songs}
+        self.again = again
         self.paths = {table: dataset.table_path(table) for table in ("annotations", "segments")}
-        before = {
-            table: [] if again or not path.exists() else read_rows(path, table) for table, path in self.paths.items()
-        }
+        before = {table: rows_before(path, table, again) for table, path in self.paths.items()}
         self.rows: dict[str, Row] = {}
         self.segments: dict[str, list[Row]] = {}
         self.written_at_s = time.monotonic()
@@ -123,8 +124,15 @@ class _Tables:
         song = self.songs.get(row["song_id"])
         return song is not None and song["dry_sha256"] == row.get("dry_sha256")
 
+    def standing(self, song_id: str) -> tuple[Row | None, list[Row]]:
+        """The song's row of `annotations` and its rows of `segments`, as far as they count."""
+        return (None, []) if self.again else (self.rows.get(song_id), self.segments.get(song_id, []))
+
     def take(self, task: Task, heard: Heard) -> None:
         """Put what was heard in the place of what stood there."""
+        if self.again and not heard.error:
+            self.rows.pop(task.song_id, None)
+            self.segments.pop(task.song_id, None)
         if heard.columns:
             row = self.rows.setdefault(task.song_id, {"song_id": task.song_id, "dry_sha256": task.dry_sha256})
             row |= heard.columns
@@ -151,6 +159,18 @@ class _Tables:
         if rows or self.paths["segments"].exists():
             write_table(self.paths["segments"], "segments", rows)
         self.written_at_s = time.monotonic()
+
+
+def rows_before(path: Path, table: str, again: bool) -> list[Row]:
+    """What an earlier run left of `table`. Going `again` over a damaged file is the way to mend it."""
+    if not path.exists():
+        return []
+    try:
+        return read_rows(path, table)
+    except DatasetError:
+        if not again:
+            raise
+        return []
 
 
 def corrected(row: Row, told: Mapping[str, Any]) -> Row:

@@ -24,8 +24,8 @@ from ..manifests.ids import check_id
 from ..manifests.parallel import cores, each
 from ..manifests.pcm import Float32
 from ..manifests.schema import column_names
-from ..manifests.tables import read_rows, write_table
-from .annotate import AUDIO_PER_JOB_S, WRITE_EVERY_S, Start
+from ..manifests.tables import write_table
+from .annotate import AUDIO_PER_JOB_S, WRITE_EVERY_S, Start, rows_before
 from .backend import BACKENDS, Choice
 from .listening import backend_of, song_columns
 from .makers import Maker, makers
@@ -127,6 +127,7 @@ def embed_references(
                     errors.append(heard.error)
                 count()
                 table.write_now_and_then()
+            table.finish()
         finally:
             table.write()
     if errors:
@@ -194,10 +195,12 @@ class _Table:
 
     def __init__(self, dataset: Dataset, again: bool):
         self.path = dataset.table_path(TABLE)
-        before = [] if again or not self.path.exists() else read_rows(self.path, TABLE)
+        self.again = again
         self.rows: dict[tuple[str, str, str], Row] = {}
         self.written_at_s = time.monotonic()
-        self.take({name: row.get(name) for name in column_names(TABLE)} for row in before)
+        self.made: set[tuple[str, str, str]] = set()
+        self.take({name: row.get(name) for name in column_names(TABLE)} for row in rows_before(self.path, TABLE, again))
+        self.made.clear()  # from here on: in this run
 
     def keep_only(self, items: Iterable[Item]) -> None:
         """Forget what these sets no longer hold, and what was made of other audio."""
@@ -210,14 +213,23 @@ class _Table:
     def wanted(self, item: Item, chosen: Sequence[Maker]) -> tuple[Choice, ...]:
         """The backends that have yet to embed `item`."""
         versions = {
-            maker.name: self.rows.get((item.reference, item.item, maker.name), {}).get("embedding_version")
+            maker.name: None
+            if self.again
+            else self.rows.get((item.reference, item.item, maker.name), {}).get("embedding_version")
             for maker in chosen
         }
         return tuple(maker.choice for maker in chosen if versions[maker.name] != maker.version)
 
     def take(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self.rows[row["reference"], row["item"], row["embedding_backend"]] = row
+            key = (row["reference"], row["item"], row["embedding_backend"])
+            self.rows[key] = row
+            self.made.add(key)
+
+    def finish(self) -> None:
+        """All has been heard: going `again`, what was not made in this run goes now, and no earlier."""
+        if self.again:
+            self.rows = {key: row for key, row in self.rows.items() if key in self.made}
 
     def counts(self) -> dict[str, int]:
         sets: dict[str, set[str]] = {}

@@ -88,7 +88,7 @@ def report(dataset: Dataset, output: Path | None = None, *, figure_files: bool =
     write_text(output, render(content))
     tables = {name: figure.data.to_dict("records") for name, figure in drawn.items()}
     tables |= {name: content[name] for name in ("songs", "sessions", "rejected", "results") if content[name]}
-    tables |= {name: content[name] for name in ("spreads", "frechet_distances") if content[name]}
+    tables |= {name: content[name] for name in ("diversity_spreads", "frechet_distances") if content[name]}
     tables |= {name: content[name] for name in ("rejections", "datasets") if content[name] and name not in tables}
     made = Report(output, [], [])
     made.data.extend(write_csv(made.folder / f"{name}.csv", rows) for name, rows in tables.items())
@@ -128,7 +128,7 @@ def gather(dataset: Dataset) -> dict[str, Any]:
         "never_visited": _never_visited(dataset, settings),
         "results": results,
         "results_by_split": _by_split(results),
-        "spreads": diversity.spread_rows(embedded),
+        "diversity_spreads": diversity.spread_rows(embedded),
         "frechet_distances": diversity.frechet_rows(embedded),
         "figures": {
             figure.name: figure

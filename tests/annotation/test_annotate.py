@@ -143,7 +143,26 @@ def test_a_song_that_cannot_be_heard_is_named_at_the_end_when_all_others_are_don
     state.update(fails_at=1, error=quick_backend.bad_song())
     with pytest.raises(DatasetError, match=r"\(and 1 more songs\)"):
         annotate(dataset, again=True)
-    assert columns(dataset, "song_id") == ["song-2"]
+    assert columns(dataset, "song_id") == ["song-0", "song-2"]  # what was heard of song-0 before stays
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("heard", [0, 1])
+def test_going_again_and_stopping_at_once_loses_nothing(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, heard: int
+) -> None:
+    annotate(dataset)
+    before = {table: dataset.rows(table) for table in ("annotations", "segments")}
+
+    def stopped(work, items, **options):  # Ctrl-C, or no scheduler behind the address
+        for item in items[:heard]:
+            yield item, work(item)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("buscomp.annotation.annotate.each", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(dataset, again=True)
+    assert {table: dataset.rows(table) for table in before} == before
 
 
 @pytest.mark.usefixtures("quick")

@@ -110,6 +110,11 @@ def test_an_interrupted_run_keeps_what_it_has(dataset: Dataset) -> None:
     assert len(rows_of(dataset)) == 3
     state["fails_at"] = None
     assert embedded(dataset).new == 3
+    quick_backend.reset()
+    state.update(fails_at=2, error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        embedded(dataset, again=True)
+    assert len(rows_of(dataset)) == 6  # what stood there goes at the end, and no earlier
 
 
 @pytest.mark.usefixtures("_quick")

@@ -177,7 +177,7 @@ def test_the_report_draws_an_embedding_that_is_there_and_else_says_that_there_is
     assert list(figure.data["item"]) == ["song-0", "song-1", "song-2"]
     assert "3 songs in musicnn / ../x (3 dimensions): mean cosine distance " in figure.caption
     assert figure.data["pc1"].sum() == pytest.approx(0, abs=1e-6)
-    assert [row["name"] for row in content["spreads"]] == ["songs"]
+    assert [row["name"] for row in content["diversity_spreads"]] == ["songs"]
     assert content["frechet_distances"] == []
     assert alone not in gather(embed(dataset, references=True))["missing"]
 
@@ -190,7 +190,7 @@ def test_the_report_puts_songs_and_references_side_by_side_as_figure_table_and_c
     assert "<b>: " not in page
     with (made.folder / "diversity_1.csv").open() as file:
         assert [row["set"] for row in csv.DictReader(file)] == ["songs"] * 3 + ["<b>"] * 4 + ["noise"] * 4
-    with (made.folder / "spreads.csv").open() as file:
+    with (made.folder / "diversity_spreads.csv").open() as file:
         spread = {row["name"]: row for row in csv.DictReader(file)}
     assert {(row["embedding"], row["count"]) for row in spread.values()} == {("musicnn / ../x", "3")}
     assert 0 <= float(spread["noise"]["coverage"]) <= 1
