@@ -5,26 +5,21 @@ Only what is missing is made: see `makers` for what that means. A person's corre
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError
-from ..manifests.parallel import cores, each
 from ..manifests.schema import ACCEPTED, column_names
-from ..manifests.tables import read_rows, write_table
+from ..manifests.tables import write_table
 from .backend import HUMAN, Choice
 from .corrections import FILE, read_corrections
+from .hearing import Start, hear_all, rows_before
 from .listening import Heard, Task, died, listen
 from .makers import PREFIXES, Maker, made_by, makers, to_make
 
 Row = dict[str, Any]
-Start = Callable[[int], Callable[[], None]]  # the number of songs -> what counts one more
-WRITE_EVERY_S = 5.0
-AUDIO_PER_JOB_S = 240.0  # a process takes about 3 s to begin, in which another hears four minutes
 
 
 @dataclass(frozen=True)
@@ -65,30 +60,21 @@ def annotate(
         songs = [row for row in dataset.rows("songs") if row["status"] == ACCEPTED]
         corrections = read_corrections(dataset.root / FILE, {song["song_id"] for song in songs})
         chosen = makers(backends)
-        tables = _Tables(dataset, songs, again)
-        tasks = []
+        tables = _Tables(dataset, songs, corrections, again)
+        tasks, audio_s = [], 0.0
         for song in songs:
             if wanted := _wanted(chosen, song, tables, corrections.get(song["song_id"], {})):
                 path = dataset.file(song["dry_path"]).absolute()
                 tasks.append(Task(song["song_id"], song["dry_sha256"], path, wanted))
-        if jobs is None:
-            audio_s = sum(song["duration_s"] for song in songs if song["song_id"] in {task.song_id for task in tasks})
-            jobs = max(1, min(cores(), int(audio_s / AUDIO_PER_JOB_S)))
-        errors = []
-        try:
-            count = start(len(tasks))
-            for task, heard in each(listen, tasks, jobs=jobs, scheduler=scheduler, died=died, batch=1):
-                tables.take(task, heard)
-                if heard.error:
-                    errors.append(heard.error)
-                count()
-                tables.write_now_and_then(corrections)
-        finally:
-            tables.write(corrections)
+                audio_s += song["duration_s"]
+        errors = hear_all(
+            listen, tasks, tables.take, tables.write, audio_s=audio_s, died=died, jobs=jobs, scheduler=scheduler,
+            start=start,
+        )  # fmt: skip
         if errors:
             more = f" (and {len(errors) - 1} more songs)" if len(errors) > 1 else ""
             raise DatasetError(f"could not annotate {errors[0]}{more}", mend="all other songs are annotated")
-        return Annotated(tables.song_rows(corrections), len(tasks), len(corrections))
+        return Annotated(tables.song_rows(), len(tasks), len(corrections))
 
 
 def _wanted(
@@ -103,14 +89,14 @@ class _Tables:
     """Both tables in memory, by song, and on disk. `again`: what stands there counts for nothing, but it goes only when
     something new comes in its place: a wrong address or an early Ctrl-C must not cost what took days to hear."""
 
-    def __init__(self, dataset: Dataset, songs: list[Row], again: bool):
+    def __init__(self, dataset: Dataset, songs: list[Row], corrections: Mapping[str, Mapping[str, Any]], again: bool):
+        self.corrections = corrections
         self.songs = {song["song_id"]: song for song in songs}
         self.again = again
         self.paths = {table: dataset.table_path(table) for table in ("annotations", "segments")}
         before = {table: rows_before(path, table, again) for table, path in self.paths.items()}
         self.rows: dict[str, Row] = {}
         self.segments: dict[str, list[Row]] = {}
-        self.written_at_s = time.monotonic()
         for row in before["annotations"]:
             if self._is_of_its_audio(row):
                 known = {name: row.get(name) for name in column_names("annotations")}
@@ -141,36 +127,19 @@ class _Tables:
             others = [row for row in self.segments.get(task.song_id, []) if made_by(row)[0] not in renewed]
             self.segments[task.song_id] = others + heard.segments
 
-    def song_rows(self, corrections: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    def song_rows(self) -> list[Row]:
         """Rows of `annotations` in the order of `songs`, corrected."""
         return [
             corrected(self.rows.get(song_id, {"song_id": song_id, "dry_sha256": song["dry_sha256"]}), told)
             for song_id, song in self.songs.items()
-            if (told := corrections.get(song_id, {})) or song_id in self.rows
+            if (told := self.corrections.get(song_id, {})) or song_id in self.rows
         ]
 
-    def write_now_and_then(self, corrections: Mapping[str, Mapping[str, Any]]) -> None:
-        if time.monotonic() - self.written_at_s >= WRITE_EVERY_S:
-            self.write(corrections)
-
-    def write(self, corrections: Mapping[str, Mapping[str, Any]]) -> None:
-        write_table(self.paths["annotations"], "annotations", self.song_rows(corrections))
+    def write(self) -> None:
+        write_table(self.paths["annotations"], "annotations", self.song_rows())
         rows = [row for song_id in self.songs for row in self.segments.get(song_id, [])]
         if rows or self.paths["segments"].exists():
             write_table(self.paths["segments"], "segments", rows)
-        self.written_at_s = time.monotonic()
-
-
-def rows_before(path: Path, table: str, again: bool) -> list[Row]:
-    """What an earlier run left of `table`. Going `again` over a damaged file is the way to mend it."""
-    if not path.exists():
-        return []
-    try:
-        return read_rows(path, table)
-    except DatasetError:
-        if not again:
-            raise
-        return []
 
 
 def corrected(row: Row, told: Mapping[str, Any]) -> Row:

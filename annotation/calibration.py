@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ..manifests.yaml_file import Strict, load_yaml
+from .network import log_odds
 
 FILE = Path(__file__).with_name("calibration.yaml")
 FAINTEST = 1e-4  # scores below are noise of a network: their log odds would say more than they know
@@ -41,11 +41,10 @@ def lines(vocabulary: str) -> Mapping[str, Line]:
 
 def probability(line: Line, scores: Mapping[str, float]) -> float:
     """The probability that a word is right, by its best score in each network."""
-    odds = line.offset + sum(slope * float(log_odds(scores[network])) for network, slope in line.slopes.items())
+    odds = line.offset + sum(slope * evidence(scores[network]) for network, slope in line.slopes.items())
     return float(1 / (1 + np.exp(-odds)))
 
 
-def log_odds(score: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """log(p / (1 - p)) of scores, which are held within `FAINTEST` of 0 and 1."""
-    held = np.clip(np.asarray(score, np.float64), FAINTEST, 1 - FAINTEST)
-    return np.log(held / (1 - held))
+def evidence(score: float) -> float:
+    """Log odds of a network's score."""
+    return log_odds(score, FAINTEST)

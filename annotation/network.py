@@ -56,9 +56,9 @@ def shares(scores: Floats) -> Floats:
     return np.asarray(raised / raised.sum())
 
 
-def log_odds(share: float) -> float:
-    """log(p / (1 - p)), held within +-7."""
-    held = min(max(share, 0.001), 0.999)
+def log_odds(share: float, least: float = 0.001) -> float:
+    """log(p / (1 - p)) of a share p that is held within `least` of 0 and 1."""
+    held = min(max(share, least), 1 - least)
     return float(np.log(held / (1 - held)))
 
 

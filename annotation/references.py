@@ -11,7 +11,6 @@ decoded in a child process with limits (`manifests/decode.py`).
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,11 @@ from ..manifests.dataset import Dataset
 from ..manifests.decode import SongRefusedError, decode_in_child
 from ..manifests.errors import DatasetError, UsageError
 from ..manifests.ids import check_id
-from ..manifests.parallel import cores, each
 from ..manifests.pcm import Float32
 from ..manifests.schema import column_names
 from ..manifests.tables import write_table
-from .annotate import AUDIO_PER_JOB_S, WRITE_EVERY_S, Start, rows_before
 from .backend import BACKENDS, Choice
+from .hearing import Start, hear_all, rows_before
 from .listening import backend_of, song_columns
 from .makers import Maker, makers
 from .reference_inputs import COUNT, KINDS, SAMPLE_RATE, SECONDS, at_peak, reference_input
@@ -116,20 +114,12 @@ def embed_references(
         table = _Table(dataset, again)
         table.keep_only(items)
         tasks = [Task(item, wanted) for item in items if (wanted := table.wanted(item, chosen))]
-        if jobs is None:
-            jobs = max(1, min(cores(), int(len(tasks) * SECONDS / AUDIO_PER_JOB_S)))
-        errors = []
-        try:
-            count = start(len(tasks))
-            for _, heard in each(listen, tasks, jobs=jobs, scheduler=scheduler, died=died, batch=1):
-                table.take(heard.rows)
-                if heard.error:
-                    errors.append(heard.error)
-                count()
-                table.write_now_and_then()
-            table.finish()
-        finally:
-            table.write()
+        errors = hear_all(
+            listen, tasks, lambda _, heard: table.take(heard.rows), table.write, audio_s=len(tasks) * SECONDS,
+            died=died, jobs=jobs, scheduler=scheduler, start=start,
+        )  # fmt: skip
+        if again:
+            table.keep_only_made()
     if errors:
         more = f" (and {len(errors) - 1} more files)" if len(errors) > 1 else ""
         raise DatasetError(f"could not embed {errors[0]}{more}", mend="all other references are embedded")
@@ -197,7 +187,6 @@ class _Table:
         self.path = dataset.table_path(TABLE)
         self.again = again
         self.rows: dict[tuple[str, str, str], Row] = {}
-        self.written_at_s = time.monotonic()
         self.made: set[tuple[str, str, str]] = set()
         self.take({name: row.get(name) for name in column_names(TABLE)} for row in rows_before(self.path, TABLE, again))
         self.made.clear()  # from here on: in this run
@@ -226,10 +215,10 @@ class _Table:
             self.rows[key] = row
             self.made.add(key)
 
-    def finish(self) -> None:
-        """All has been heard: going `again`, what was not made in this run goes now, and no earlier."""
-        if self.again:
-            self.rows = {key: row for key, row in self.rows.items() if key in self.made}
+    def keep_only_made(self) -> None:
+        """All has been heard again: what this run did not make goes now, and no earlier."""
+        self.rows = {key: row for key, row in self.rows.items() if key in self.made}
+        self.write()
 
     def counts(self) -> dict[str, int]:
         sets: dict[str, set[str]] = {}
@@ -237,13 +226,8 @@ class _Table:
             sets.setdefault(reference, set()).add(item)
         return {reference: len(those) for reference, those in sets.items()}
 
-    def write_now_and_then(self) -> None:
-        if time.monotonic() - self.written_at_s >= WRITE_EVERY_S:
-            self.write()
-
     def write(self) -> None:
         write_table(self.path, TABLE, (self.rows[key] for key in sorted(self.rows)))
-        self.written_at_s = time.monotonic()
 
 
 def parsed(words: Iterable[str]) -> dict[str, Path]:

@@ -12,6 +12,7 @@ MERT's weights forbid commercial use (CC-BY-NC-4.0). Neither model is shipped.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -31,7 +32,7 @@ BACKEND_VERSION = "1"
 MAY_BE_MISSING = {"masked_spec_embed"}  # used in training only
 
 
-class _Embedding:
+class _Embedding(ABC):
     """What both have in common. `model`: a folder or an id; `layer`: which hidden state; `batch`: segments at once."""
 
     gives = ("embedding", SEGMENTS)
@@ -39,8 +40,9 @@ class _Embedding:
     layer: int
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        raise NotImplementedError
+        """With the layer: embeddings of two layers do not compare."""
 
     def __init__(self, model: str, revision: str | None, device: str, batch: str):
         self._model, self._revision, self._device, self._batch = model, revision, device, int(positive("batch", batch))
@@ -59,8 +61,9 @@ class _Embedding:
             raise DatasetError(f"the weights in {self._model} do not fit: they would be random", got=named)
         return extractor, model.to(device_of(self._device)).eval()
 
+    @abstractmethod
     def _load(self, folder: str) -> tuple[Any, Any, Mapping[str, Any]]:
-        raise NotImplementedError
+        """Feature extractor and model from `folder`, and what transformers tells of loading the latter."""
 
     def annotate(self, audio: Float32, sample_rate: int) -> Mapping[str, Value]:
         """The embedding of `audio` (frames, channels), and that of every 10 s of it."""

@@ -26,9 +26,9 @@ from .page import render, write_csv
 from .song_row import QUARANTINED
 
 TABLES = (
-    *("songs", "settings", "takes", "sessions", "fingerprints"),
-    *("annotations", "segments", "references", "splits", "results"),
-)
+    "songs", "settings", "takes", "sessions", "fingerprints", "annotations", "segments", "references", "splits",
+    "results",
+)  # fmt: skip
 UNREAD = {
     "wet_sha256",
     "cv_sha256",

@@ -159,7 +159,7 @@ def test_going_again_and_stopping_at_once_loses_nothing(
             yield item, work(item)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("buscomp.annotation.annotate.each", stopped)
+    monkeypatch.setattr("buscomp.annotation.hearing.each", stopped)
     with pytest.raises(KeyboardInterrupt):
         annotate(dataset, again=True)
     assert {table: dataset.rows(table) for table in before} == before

@@ -21,7 +21,7 @@ from buscomp.tests.small_dataset import make_dataset
 
 SONGS = 8  # of 0.3 s each, as `quick_backend.Slow` hears them
 LIMIT_S = 120.0
-WRITES_AT_ONCE = "import buscomp.annotation.annotate as it; it.WRITE_EVERY_S = 0.0"
+WRITES_AT_ONCE = "import buscomp.annotation.hearing as it; it.WRITE_EVERY_S = 0.0"
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_a_folder_gives_what_fits_and_says_why_the_rest_does_not(folder: Path) -
     strange.save(inside / "strange.h5")
     (inside / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     found = {each.source.name: each for each in convert(folder / "package")}
-    assert found["deeptemp_k1.h5"].path is not None
+    assert found["deeptemp_k1.h5"].path == folder / "weights" / "tempocnn-deeptemp_k1.onnx"
     assert "hears other features, got 80 bands" in found["other.h5"].reason
     assert "logarithmic scale" in found["fma2018.h5"].reason
     assert "got Lambda" in found["strange.h5"].reason

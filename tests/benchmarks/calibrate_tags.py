@@ -32,7 +32,7 @@ from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 from tqdm import tqdm
 
-from buscomp.annotation.calibration import Line, log_odds, probability
+from buscomp.annotation.calibration import Line, evidence, probability
 from buscomp.annotation.musicnn import NETWORKS, Musicnn, best_scores, hear, named
 from buscomp.manifests.pcm import Float32
 from buscomp.manifests.storage import write_text, write_whole
@@ -153,7 +153,7 @@ def fitted(songs: Sequence[Tagged], name: str) -> Line:
         if sounds[side].any():
             weights[side & sounds] = np.sum(side & ~sounds) / np.sum(side & sounds)
     networks = [network for network in NETWORKS if network in told[0]]
-    odds = np.stack([log_odds([each[network] for each in told]) for network in networks], axis=1)
+    odds = np.array([[evidence(each[network]) for network in networks] for each in told])
 
     def loss(line: Numbers) -> float:
         sure = line[0] + odds @ line[1:]

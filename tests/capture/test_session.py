@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -148,23 +150,27 @@ def test_a_paused_capture_goes_on_at_resume_and_a_stopped_one_with_the_same_comm
     CliRunner().invoke(main, ["catalog", "songs"])
     told: dict[str, Any] = {}
 
-    def ask(*words: str) -> Result:
-        return CliRunner().invoke(main, [*words, "--dataset", str(root)])
+    def ask(*words: str) -> int:  # a runner beside that of the capture would take its output, and give it its own
+        return main.main([*words, "--dataset", str(root)], standalone_mode=False) or 0
+
+    def doing() -> str | None:
+        words = [sys.executable, "-m", "buscomp", "status", "--json", "--dataset", str(root)]
+        document = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        return (document.get("daemon") or {}).get("doing")
 
     def operate() -> None:
         while not list(root.glob("wet/*/*.flac")):
             time.sleep(0.02)
-        told["pause"] = ask("pause").exit_code
-        while (told.setdefault("state", {}).get("daemon") or {}).get("doing") != "paused":
-            told["state"] = json.loads(ask("status", "--json").output)
+        told["pause"] = ask("pause")
+        while doing() != "paused":
             time.sleep(0.02)
         made = len(list(root.glob("wet/*/*.flac")))
         time.sleep(0.5)
         told["made_while_paused"] = len(list(root.glob("wet/*/*.flac"))) - made
-        told["resume"] = ask("resume").exit_code
+        told["resume"] = ask("resume")
         while len(list(root.glob("wet/*/*.flac"))) <= made:
             time.sleep(0.02)
-        told["stop"] = ask("stop").exit_code
+        told["stop"] = ask("stop")
 
     operator = threading.Thread(target=operate)
     operator.start()
