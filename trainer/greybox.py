@@ -13,14 +13,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .detector import Detector, Modulated, OnePole, Switching
+from .detector import HIDDEN, Detector, Modulated, OnePole, Switching
 from .entry import Entry, Options
 from .state import State, StreamModel
 
 MLP = "mlp"  # the conditioning: a perceptron makes the static curve from the controls
 FLOOR = 1e-4  # amplitude: a level of -80 dB
 LOWEST_THRESHOLD_DB, HIGHEST_RATIO, WIDEST_KNEE_DB = -80.0, 31.0, 30.0
-HIDDEN, GRU_HIDDEN = 20, 8
+CURVE_HIDDEN = 20
 DETECTORS: dict[str, Callable[[int], Detector]] = {"one-pole": OnePole, "switching": Switching, "modulated": Modulated}
 
 
@@ -44,8 +44,8 @@ class GruGain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gru = nn.GRU(1, GRU_HIDDEN, batch_first=True)
-        self.mix = nn.Linear(GRU_HIDDEN, 1)
+        self.gru = nn.GRU(1, HIDDEN, batch_first=True)
+        self.mix = nn.Linear(HIDDEN, 1)
 
     def forward(self, y: Tensor, before: State, after: State) -> Tensor:
         hidden, last = self.gru(y.transpose(1, 2), before["gru"][None])
@@ -54,7 +54,7 @@ class GruGain(nn.Module):
         return y + mixed.transpose(1, 2)
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        return {"gru": like.new_zeros(batch, GRU_HIDDEN)}
+        return {"gru": like.new_zeros(batch, HIDDEN)}
 
 
 class GreyBoxDRC(StreamModel):
@@ -65,7 +65,11 @@ class GreyBoxDRC(StreamModel):
         self.controls = controls
         self.soft = soft
         self.curve = nn.Sequential(
-            nn.Linear(controls, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 2 + soft)
+            nn.Linear(controls, CURVE_HIDDEN),
+            nn.Tanh(),
+            nn.Linear(CURVE_HIDDEN, CURVE_HIDDEN),
+            nn.Tanh(),
+            nn.Linear(CURVE_HIDDEN, 2 + soft),
         )
         self.detector = detector
         self.makeup = StaticGain() if soft else GruGain()
@@ -77,15 +81,20 @@ class GreyBoxDRC(StreamModel):
         y = x * torch.pow(10.0, gain_db / 20).to(x.dtype)[:, None]
         return self.makeup(y, before, after), after
 
+    def curve_at(self, controls: Tensor) -> list[Tensor]:
+        """Threshold in dB, slope of the gain above it and, if it is soft, the width of the knee in dB, each (batch,) in
+        float64."""
+        bounded = torch.sigmoid(self.curve(controls).double())
+        slope = 1 / (1 + (HIGHEST_RATIO - 1) * bounded[:, 1]) - 1
+        return [LOWEST_THRESHOLD_DB * bounded[:, 0], slope, *(WIDEST_KNEE_DB * bounded[:, 2:]).unbind(1)]
+
     def wanted_db(self, level_db: Tensor, controls: Tensor) -> Tensor:
         """The static curve: gain in dB, 0 or less, for levels (batch, frames)."""
-        bounded = torch.sigmoid(self.curve(controls).double())[..., None]
-        threshold_db = LOWEST_THRESHOLD_DB * bounded[:, 0]
-        slope = 1 / (1 + (HIGHEST_RATIO - 1) * bounded[:, 1]) - 1
+        threshold_db, slope, *knee = (number[:, None] for number in self.curve_at(controls))
         over_db = level_db - threshold_db
         if not self.soft:
             return slope * over_db.clamp(min=0)
-        knee_db = WIDEST_KNEE_DB * bounded[:, 2]
+        knee_db = knee[0]
         above = (over_db + knee_db / 2).clamp(min=0)  # the begin of the knee
         bent = torch.minimum(above, knee_db)
         return slope * (bent.square() / (2 * knee_db) + (above - bent))

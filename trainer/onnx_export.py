@@ -35,7 +35,7 @@ from .s4 import S4
 from .s4d import S4D
 from .ssm import Ssm
 from .state import State, StreamModel
-from .streaming_program import Array, array, bias
+from .streaming_layout import Array, array, bias
 from .tcn import MicroTcn, Tcn
 
 PIECE = 64  # frames that one matrix product of S4D covers

@@ -153,15 +153,17 @@ class Physical(StreamModel):
     def forward(self, x: Tensor, controls: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         before = self.initial_state(controls) if state is None else state
         level_db = 20 * torch.log10(x.squeeze(1).double().abs().clamp(min=10 ** (FLOOR_DB / 20))) - FLOOR_DB
-        at = self.quantities(controls)
-        states = gain_loop(level_db, self._steps(at, controls), before["gain_loop"], self.feedback)
-        gain_db = at["makeup_db"][:, None] - states[..., FAST] - states[..., SLOW]
+        law, makeup_db = self.law(controls)
+        states = gain_loop(level_db, law, before["gain_loop"], self.feedback)
+        gain_db = makeup_db[:, None] - states[..., FAST] - states[..., SLOW]
         y = x * torch.pow(10.0, gain_db / 20).to(x.dtype)[:, None]
         return y, {"gain_loop": states[:, -1]}
 
-    def _steps(self, at: dict[str, Tensor], controls: Tensor) -> Tensor:
-        """Quantities as the loop wants them: steps per sample, levels above the floor. Around a feedback loop the
-        attack is that of the closed loop, which is faster than its parts by 1 + slope."""
+    def law(self, controls: Tensor) -> tuple[Tensor, Tensor]:
+        """What the loop goes by at `controls` (batch, controls): its law (batch, LAW), in steps per sample and levels
+        above the floor, and the make-up in dB (batch,). Around a feedback loop the attack is that of the closed loop,
+        which is faster than its parts by 1 + slope."""
+        at = self.quantities(controls)
 
         def step(seconds: Tensor) -> Tensor:
             return -torch.expm1(-1 / (seconds * self.sample_rate))
@@ -174,7 +176,8 @@ class Physical(StreamModel):
             slope = slope / (1 + slope)
         fall = self.fall(controls) / self.sample_rate
         steps = (attack, step(at["release_s"]), share, step(at["slow_attack_s"]), step(at["slow_release_s"]))
-        return torch.stack([at["threshold_db"] - FLOOR_DB, slope, at["knee_db"], *steps, fall], dim=1)
+        law = torch.stack([at["threshold_db"] - FLOOR_DB, slope, at["knee_db"], *steps, fall], dim=1)
+        return law, at["makeup_db"]
 
     def initial_state(self, controls: Tensor) -> State:
         return {"gain_loop": controls.new_zeros(len(controls), STATE, dtype=torch.float64)}

@@ -20,8 +20,9 @@ from ..manifests.errors import UsageError
 from ..manifests.pcm import Float32
 from .state import State, StreamModel
 from .streaming_kernels import BLOCK, COUNTERS, POSITION, RAMP
+from .streaming_layout import Program
 from .streaming_places import CONSTANT
-from .streaming_program import Program, compiled
+from .streaming_program import compiled
 
 RAMP_S = 0.02  # a change of constant modulation is spread over this, so that it does not click
 

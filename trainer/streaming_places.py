@@ -104,3 +104,26 @@ class LstmPlaces(NamedTuple):
     cell: int
     gates: int  # work space (4 hidden,)
     narrow: int  # (hidden,) weights, then the bias
+
+
+class GreyBoxPlaces(NamedTuple):
+    """Where everything of GreyBoxDRC lies (greybox.py). The modulation is threshold in dB, slope and, if soft, the knee
+    in dB. State and work space are in double precision: two floats each."""
+
+    soft: bool
+    modulated: bool  # by a recurrent network; else the detector has `steps`
+    sample_rate: int
+    hidden: int  # of that network and of the one of a hard one's make-up
+    steps: int  # (2,) fractions of a step per sample while the gain falls and while it rises
+    rnn: int  # (hidden,) of the input, (hidden, hidden), (hidden,) biases; then (hidden,) of tau and its bias
+    makeup: int  # soft: what is added, then the factor; hard: as `rnn` with 3 hidden rows, and biases of both terms
+    states: int  # gain in dB, (hidden,) of the detector's network, (hidden,) of the make-up's
+    before: int  # work space (hidden,)
+
+
+class PhysicalPlaces(NamedTuple):
+    """Where everything of the physical grey box lies (physical.py). The modulation is the law of gain_loop.py, then the
+    make-up in dB. State is in double precision: two floats each."""
+
+    feedback: float
+    states: int  # envelope, fast and slow branch

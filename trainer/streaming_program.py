@@ -1,17 +1,15 @@
 """A trained model as a compiled program: its weights laid out for a kernel of streaming_kernels.py.
 
-`compiled(model)` knows the S4, ssm, TCN, GCN and LSTM networks with every conditioning. What else there is gives None,
-and is streamed by PyTorch.
+`compiled(model)` knows the S4, ssm, TCN, GCN and LSTM networks with every conditioning, GreyBoxDRC and the physical
+grey box. What else there is, the ToneTwist chains, gives None, and is streamed by PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -20,68 +18,29 @@ from .blocks import BLOCK, BlockLstm
 from .conditioning import Conditioner, Film, Tfilm, Ttfilm, Tvfilm
 from .convolution import CausalConvolution, ConvolutionalModel
 from .gcn import Gcn
+from .greybox import GreyBoxDRC
 from .lstm import Lstm
+from .physical import Physical
 from .s4 import S4
 from .ssm import Ssm
 from .state import StreamModel
-from .streaming_kernels import Kernel, convolution_kernel, lstm_kernel, s4_kernel
-from .streaming_places import (
-    CONSTANT,
-    LAYERED,
-    SHARED,
-    ConvolutionPlaces,
-    LstmPlaces,
-    Modulation,
-    S4Places,
-)
+from .streaming_greybox import grey_box, physical
+from .streaming_kernels import convolution_kernel, lstm_kernel, s4_kernel
+from .streaming_layout import (
+    Array,
+    Layout,
+    Modulated,
+    Program,
+    array,
+    assemble,
+    bare,
+    bias,
+    constant_modulation,
+    stacked,
+    turned,
+)  # fmt: skip
+from .streaming_places import LAYERED, SHARED, ConvolutionPlaces, LstmPlaces, Modulation, S4Places
 from .tcn import MicroTcn, Tcn
-
-Array = npt.NDArray[np.float64]
-ALIGNMENT = 16  # floats: a line of the cache
-
-
-@dataclass(frozen=True)
-class Program:
-    """A kernel, the memory it begins with, and how controls get into that."""
-
-    kernel: Kernel
-    memory: Float32  # silent, without controls
-    live: tuple[slice, ...]  # what of it changes while a stream runs
-    modulation: Modulation
-    constant: Callable[[Float32], Float32] | None  # controls (controls,) -> modulation (layers * width,)
-    control_places: tuple[int, ...]  # else: where the controls are heard
-    silence_frames: int  # zeros to hear before the stream begins
-
-
-class Layout:
-    """Gives places in the memory, on lines of the cache."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[int, Array]] = []
-        self._size = 0
-        self.live: list[slice] = []
-
-    def put(self, *values: Array) -> int:
-        """The place of `values`, one behind the other."""
-        flat = np.concatenate([np.ravel(value) for value in values])
-        place = self.room(len(flat), keeps=False)
-        self._parts.append((place, flat))
-        return place
-
-    def room(self, count: int, keeps: bool = True) -> int:
-        """The place of `count` zeros. `keeps`: they are state, not work space."""
-        place = self._size
-        self._size += -(-count // ALIGNMENT) * ALIGNMENT
-        if keeps:
-            self.live.append(slice(place, place + count))
-        return place
-
-    def memory(self) -> Float32:
-        """All of it."""
-        memory = np.zeros(self._size, np.float32)
-        for place, values in self._parts:
-            memory[place : place + len(values)] = values
-        return memory
 
 
 @torch.no_grad()
@@ -96,41 +55,11 @@ def compiled(model: StreamModel) -> Program | None:
         return _convolutional(model, layout)
     if isinstance(model, Lstm):
         return _lstm(model, layout)
+    if isinstance(model, GreyBoxDRC):
+        return grey_box(model, layout)
+    if isinstance(model, Physical):
+        return physical(model, layout)
     return None
-
-
-def array(tensor: Any) -> Array:
-    """In double precision, in which weights are prepared before they are rounded."""
-    values: Array = tensor.detach().double().cpu().numpy()
-    return values
-
-
-def stacked(modules: Iterable[Any], of: Callable[[Any], Array]) -> Array:
-    """`of` every module, (modules, ...)."""
-    return np.stack([of(module) for module in modules])
-
-
-def turned(linear: Any) -> Array:
-    """(in, out): the weights of a linear map as the kernels read them."""
-    return array(linear.weight).T
-
-
-def bias(linear: Any) -> Array:
-    return array(linear.bias)
-
-
-@dataclass(frozen=True)
-class Modulated:
-    """What a network needs to know of its conditioner."""
-
-    places: Modulation
-    constant: Callable[[Float32], Float32] | None = None
-    control_places: tuple[int, ...] = ()
-
-
-def _program(layout: Layout, kernel: Kernel, q: Modulated, silence_frames: int = 0) -> Program:
-    live = tuple(layout.live)
-    return Program(kernel, layout.memory(), live, q.places, q.constant, q.control_places, silence_frames)
 
 
 def _s4(model: S4 | Ssm, layout: Layout) -> Program:
@@ -158,7 +87,7 @@ def _s4(model: S4 | Ssm, layout: Layout) -> Program:
         u=layout.room(channels, keeps=False),
         y=layout.room(channels, keeps=False),
     )
-    return _program(layout, s4_kernel(places, modulated.places), modulated)
+    return assemble(layout, s4_kernel(places, modulated.places), modulated)
 
 
 def _system(s4d: Any) -> Array:
@@ -212,12 +141,7 @@ def _convolutional(model: ConvolutionalModel, layout: Layout) -> Program:
         z=layout.room(channels, keeps=False),
     )
     silence_frames = -(-model.receptive_field // BLOCK) * BLOCK if model.conditioner.varies else 1
-    return _program(layout, convolution_kernel(places, modulated.places), modulated, silence_frames)
-
-
-def bare(module: Any) -> Array:
-    """Its weight as it is."""
-    return array(module.weight)
+    return assemble(layout, convolution_kernel(places, modulated.places), modulated, silence_frames)
 
 
 def _lstm(model: Lstm, layout: Layout) -> Program:
@@ -225,7 +149,7 @@ def _lstm(model: Lstm, layout: Layout) -> Program:
     of_input, gates = array(model.lstm.weight_ih_l0), _lstm_biases(model.lstm)
     beside = of_input[:, 1:]  # what controls, or the conditioner's code, add to the gates
     if model.conditioner is None:
-        modulated = _constant(layout, 1, 4 * hidden, lambda controls: gates + beside @ controls)
+        modulated = constant_modulation(layout, 1, 4 * hidden, lambda controls: gates + beside @ controls)
     else:
         modulated = _shared(model.conditioner, beside.T[None], gates[None], layout)
     places = LstmPlaces(
@@ -236,14 +160,14 @@ def _lstm(model: Lstm, layout: Layout) -> Program:
         gates=layout.room(4 * hidden, keeps=False),
         narrow=layout.put(array(model.narrow.weight), bias(model.narrow)),
     )
-    return _program(layout, lstm_kernel(places, modulated.places), modulated)
+    return assemble(layout, lstm_kernel(places, modulated.places), modulated)
 
 
 def _modulation(
     conditioner: Conditioner, layers: int, width: int, features: int, controls: int, layout: Layout
 ) -> Modulated:
     if isinstance(conditioner, Film):
-        return _constant(layout, layers, width, _film(conditioner))
+        return constant_modulation(layout, layers, width, _film(conditioner))
     if isinstance(conditioner, Tvfilm):
         return _shared(conditioner.lstm, stacked(conditioner.maps, turned), stacked(conditioner.maps, bias), layout)
     assert isinstance(conditioner, Tfilm | Ttfilm)
@@ -268,12 +192,6 @@ def _film(film: Film) -> Callable[[Float32], Array]:
         return np.stack(rows)
 
     return modulation
-
-
-def _constant(layout: Layout, layers: int, width: int, of: Callable[[Float32], Array]) -> Modulated:
-    values, steps, targets = (layout.room(layers * width) for _ in range(3))
-    places = Modulation(CONSTANT, layers, width, values, steps, targets)
-    return Modulated(places, constant=lambda controls: of(controls).ravel().astype(np.float32))
 
 
 def _shared(lstm: BlockLstm, maps: Array, map_biases: Array, layout: Layout) -> Modulated:
