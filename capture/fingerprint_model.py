@@ -80,6 +80,7 @@ class UnitModel:
     typical_db: Features  # (windows,): mean of all visits, where there is no compressor
     trained_on: References
     settled_at: int = 0  # settings at the last fit from nothing
+    grown: bool = False  # made from an earlier one: fast, and now and then tenths of a dB off at a new setting
 
     @property
     def settings(self) -> int:
@@ -126,11 +127,11 @@ def fit_model(
     windows = len(fingerprint_parts(sample_rate).windows)
     values, gains = _by_setting(references.visits, windows)
     typical = gains.mean(axis=0) if len(gains) else np.zeros(windows)
-    detents, settled_at = None, len(values)
+    detents, settled_at, grown = None, len(values), False
     if understands(unit):
         detents = _learnt(previous, references, len(values), windows)
         if detents is not None and previous is not None:
-            settled_at = previous.settled_at
+            settled_at, grown = previous.settled_at, True
         else:
             detents = _best_kind(Detents.prior(unit, sample_rate), values, gains)
     base = np.repeat(typical[None], len(values), axis=0)
@@ -143,7 +144,7 @@ def fit_model(
         at = [n for n, word in enumerate(words) if word == circuit]
         rests[circuit] = _rest([values[n] for n in at], gains[at], base[at], first)
     rests = rests or {(): _nothing_known(np.full(windows, first))}
-    return UnitModel(unit, detents, rests, typical, references, settled_at)
+    return UnitModel(unit, detents, rests, typical, references, settled_at, grown)
 
 
 def _learnt(previous: UnitModel | None, references: References, settings: int, windows: int) -> Detents | None:

@@ -6,6 +6,7 @@ those that are trusted are the references of later ones.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from ..manifests.journal import Journal
 from ..manifests.pcm import Float32, pcm_sha256, to_float, write_flac
 from ..manifests.unit import Setting
 from .fingerprint import Fingerprint, measure_fingerprint
-from .fingerprint_model import UnitModel, fit_model
+from .fingerprint_model import UnitModel
 from .fingerprint_signal import STAIRS_DBFS, fingerprint_signal
 from .interface import Recording
 from .layout import TakeLayout
@@ -27,7 +28,7 @@ from .references import MISMATCH, UNKNOWN, References
 from .settling import settle_s
 from .stream import UNBOOSTED
 from .take import Examined, Expected, examine
-from .verdict import Verdict, judge
+from .verdict import Verdict, judge_and_learn
 
 __all__ = ["MISMATCH", "KnobCheck", "Probed"]
 
@@ -45,6 +46,7 @@ BY_PROGRAMME = frozenset(
 )
 WARM_UP = "warm_up"  # an occasion: what a unit does that is not warm yet proves nothing later
 LOST_SAMPLES = 0.5  # |latency after - latency before|
+RISEN_DB = 0.02  # from stair to stair: more than noise
 SINE_CREST_DB = 3.0  # a song's RMS is that of a tone whose peak is so much higher
 Row = dict[str, Any]
 
@@ -81,10 +83,12 @@ class Probed:
 
 
 def steady_reduction_db(fingerprint: Fingerprint, level_dbfs: float) -> float:
-    """Gain reduction at the end of the stair that is nearest to `level_dbfs`, dB, positive."""
-    stair = min(STAIRS_DBFS, key=lambda stair_dbfs: abs(stair_dbfs - level_dbfs))
-    ends = [n for n, name in enumerate(fingerprint.signal.names) if name.startswith(f"stair{stair:.0f}@")]
-    return -float(fingerprint.gains_db[ends[-1]])
+    """What a steady tone of `level_dbfs` loses at least, dB, positive: the most that stairs up to the nearest one reach
+    from below. Where the reduction falls from stair to stair, a long release still lets go of what was before."""
+    nearest = min(STAIRS_DBFS, key=lambda stair_dbfs: abs(stair_dbfs - level_dbfs))
+    ends = {name.partition("@")[0]: n for n, name in enumerate(fingerprint.signal.names)}
+    reached_db = [-float(fingerprint.gains_db[ends[f"stair{stair:.0f}"]]) for stair in STAIRS_DBFS if stair <= nearest]
+    return max((after for before, after in itertools.pairwise(reached_db) if after > before + RISEN_DB), default=0.0)
 
 
 class KnobCheck:
@@ -110,7 +114,7 @@ class KnobCheck:
         self._tolerated = frozenset(tolerated)
         self._signal = fingerprint_signal(sample_rate, channels)
         self._references: dict[str, References] = {}
-        self._models: dict[str, tuple[References, UnitModel]] = {}  # and what it was made from
+        self._models: dict[str, UnitModel] = {}
 
     def play(self, setting: Setting, occasion: str, place: RackUnit, silence_s: float = 0.0) -> Play:
         """The play of a fingerprint at `setting`, after the silence in which the unit forgets what it did before, or
@@ -136,8 +140,7 @@ class KnobCheck:
         if examined.wet_pcm is not None:
             fingerprint = self._measured(examined)
         if fingerprint is not None and not alarms and judged:
-            references = self._references_of(place)
-            verdict = judge(fingerprint, setting, place.unit, references, self._model_of(place))
+            verdict = self._judged(fingerprint, setting, place)
         if verdict is not None:
             word, told = str(verdict.verdict), verdict.told
         elif alarms or fingerprint is None:
@@ -195,14 +198,12 @@ class KnobCheck:
             self._references[place.unit_id] = References.from_rows(place.unit_id, rows, self._settings)
         return self._references[place.unit_id]
 
-    def _model_of(self, place: RackUnit) -> UnitModel:
-        """What is known of the unit; learns from the visits since it was asked last."""
-        references = self._references_of(place)
-        fitted, model = self._models.get(place.unit_id, (None, None))
-        if model is None or fitted is not references:
-            model = fit_model(place.unit, references, self._sample_rate, model)
-            self._models[place.unit_id] = (references, model)
-        return model
+    def _judged(self, fingerprint: Fingerprint, setting: Setting, place: RackUnit) -> Verdict:
+        """By what is known of the unit, which learns from the visits since it was asked last."""
+        references, model = self._references_of(place), self._models.get(place.unit_id)
+        verdict, model = judge_and_learn(fingerprint, setting, place.unit, references, model, self._sample_rate)
+        self._models[place.unit_id] = model
+        return verdict
 
     def _trust(self, place: RackUnit, setting: Setting, probed: Probed) -> None:
         if probed.fingerprint is not None:

@@ -19,7 +19,7 @@ import numpy as np
 from ..manifests.unit import Setting, Unit, shown
 from .fingerprint import Features, Fingerprint, replicate_esr
 from .fingerprint_fit import KNOBS
-from .fingerprint_model import FIRST_VISITS, UnitModel
+from .fingerprint_model import FIRST_VISITS, UnitModel, fit_model
 from .references import MATCH, MISMATCH, UNKNOWN, References
 from .rivals import Rival, rivals_of
 from .yardstick import Yardstick, compresses_nothing
@@ -28,6 +28,7 @@ STATIC_DRIFT_DB = 0.2  # static gain may differ so much from earlier visits
 REPLICATE_ESR = 1e-4  # 0.087 dB of gain
 CLEARLY = 30.0  # nearer by so much, in squared standard deviations
 DOUBTFUL = 16.0  # a rival that is farther by less than this is not excluded
+FITS = 1.0  # mean square below which a first visit is as expected, unless a rival explains it
 FAR = 4.0  # mean square in standard deviations beyond which the plan itself is refused
 EXPECTED_DB = 6.0  # a new unit that should reduce the gain so much, and does nothing, is off
 WELL = 0.5  # mean square below which a rival explains a unit of which nothing is known
@@ -92,6 +93,8 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
         nearest = next((rival for rival in rivals if rival.knobs == ("engaged",)), nearest)
     if refused and nearest is None and yardstick.only_low(error_db, fingerprint.signal.of_low):
         nearest = next((rival for rival in rivals if rival.knobs == ("sidechain_hpf_hz",)), None)
+    if nearest is None and not own and mean_square < FITS:
+        refused = False  # half of a rival is nearer, which tells where a detent is, not that a knob is elsewhere
     if nearest and nearest.knobs == ("engaged",):
         return say(MISMATCH, nearest.told, nearest)
     shift_db = _static_shift_db(fingerprint, references)
@@ -111,6 +114,25 @@ def judge(fingerprint: Fingerprint, setting: Setting, unit: Unit, references: Re
         return say(MATCH, "as planned")
     told = f"nothing against the plan, but no visit yet proves {_labels(unit, doubts)}"
     return say(UNKNOWN, told, doubts=doubts)
+
+
+def judge_and_learn(
+    fingerprint: Fingerprint,
+    setting: Setting,
+    unit: Unit,
+    references: References,
+    model: UnitModel | None,
+    sample_rate: int = 44_100,
+) -> tuple[Verdict, UnitModel]:
+    """`judge` by a model of all `references`; `model`, if it was made from the first of them, makes that a matter of a
+    second. Nobody is sent back to the panel by a model that was only grown: it is fitted from nothing first."""
+    if model is None or model.trained_on.visits != references.visits:
+        model = fit_model(unit, references, sample_rate, model)
+    verdict = judge(fingerprint, setting, unit, references, model)
+    if verdict.verdict != MATCH and model.grown:
+        model = fit_model(unit, references, sample_rate)
+        verdict = judge(fingerprint, setting, unit, references, model)
+    return verdict, model
 
 
 def _why_not_sure(setting: Setting, unit: Unit, model: UnitModel, nearest: Rival | None, left: float) -> str:

@@ -14,6 +14,7 @@ from ..manifests.errors import DatasetError
 from ..manifests.pcm import Float32
 from ..manifests.unit import Unit
 from .baselines import CONSTANT_GAIN, STATIC_CURVE, UNCHANGED, Baselines
+from .blocks import BLOCK
 from .checkpoint import Run, load_model
 from .controls import control_vector
 from .state import State, StreamModel
@@ -107,12 +108,13 @@ def baseline_candidates(unit: Unit, baselines: Baselines) -> list[Candidate]:
 @torch.inference_mode()
 def process(model: StreamModel, dry: Sequence[Float32], controls: Float32) -> list[Float32]:
     """Each of `dry` (frames, channels) through `model` at its row of `controls` (takes, controls), channel by channel,
-    from silence. Shorter ones are padded behind their end, which a causal model does not hear."""
+    from silence. Shorter ones are padded behind their end, which a causal model does not hear, and all of them to whole
+    blocks, which alignment `same` asks for."""
     device = next(model.parameters()).device
     lanes = [(take, channel) for take, audio in enumerate(dry) for channel in range(audio.shape[1])]
     outputs = [np.empty_like(audio) for audio in dry]
     c = torch.from_numpy(np.stack([controls[take] for take, _ in lanes])).to(device)
-    frames = max(len(audio) for audio in dry)
+    frames = -(-max(len(audio) for audio in dry) // BLOCK) * BLOCK
     state: State | None = None
     for start in range(0, frames, CHUNK_FRAMES):
         x = np.zeros((len(lanes), 1, min(CHUNK_FRAMES, frames - start)), np.float32)

@@ -15,7 +15,7 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,10 +31,11 @@ from buscomp.capture.fingerprint_model import fit_model
 from buscomp.capture.fingerprint_signal import fingerprint_signal
 from buscomp.capture.grid import load_grid
 from buscomp.capture.latency import delay_by_fraction
+from buscomp.capture.order import visit_order
 from buscomp.capture.references import References
 from buscomp.capture.simulator import Knobs, compress
 from buscomp.capture.specimen import Specimen, WarmUp
-from buscomp.capture.verdict import Verdict, judge
+from buscomp.capture.verdict import Verdict, judge, judge_and_learn
 from buscomp.manifests.levels import from_db
 from buscomp.manifests.pcm import FULL_SCALE
 from buscomp.manifests.unit import AUTO, Position, Setting, Unit, load_unit
@@ -209,16 +210,14 @@ def main() -> None:
         bench(kind, unit, settings, chosen.trials, chosen.visited, chosen.verbose)
 
 
-def from_the_first(built: Built, settings: list[Setting], unit: Unit, tally: Tally) -> None:
+def from_the_first(built: Built, settings: Iterable[Setting], unit: Unit, tally: Tally) -> None:
     """Right settings only, from the very first visit of a unit on: what a capture meets."""
-    references = References(unit.unit_id)
-    model = fit_model(unit, references, RATE)
-    for index in built.random.permutation(len(settings))[:FIRST]:
-        fingerprint = built.visit(settings[index].values)
-        verdict = judge(fingerprint, settings[index], unit, references, model)
-        tally.add("right", settings[index], verdict, verdict.verdict == "mismatch")
-        references = references.with_visit(settings[index], fingerprint)
-        model = fit_model(unit, references, RATE, model)
+    references, model = References(unit.unit_id), None
+    for setting in settings:
+        fingerprint = built.visit(setting.values)
+        verdict, model = judge_and_learn(fingerprint, setting, unit, references, model, RATE)
+        tally.add("right", setting, verdict, verdict.verdict == "mismatch")
+        references = references.with_visit(setting, fingerprint)
 
 
 def bench(kind: str, unit: Unit, settings: list[Setting], trials: int, visited: int, verbose: bool) -> None:
@@ -262,9 +261,13 @@ def bench(kind: str, unit: Unit, settings: list[Setting], trials: int, visited: 
                     judging.append(time.process_time() - began)
                     tally.add(cell, setting, verdict, verbose and tally is not nominal)
     first = Tally(f"{kind}: the first {FIRST} settings of {SPECIMENS} new units, each visited once")
+    in_order = Tally(f"{kind}: the same in the order of a capture, in which neighbours are alike")
     for seed in range(SPECIMENS, 2 * SPECIMENS):
-        from_the_first(Built(kind, unit, seed), usable, unit, first)
-    for tally in (with_own, fitted, nominal, first):
+        built = Built(kind, unit, seed)
+        mixed = [usable[index] for index in built.random.permutation(len(usable))[:FIRST]]
+        from_the_first(built, mixed, unit, first)
+        from_the_first(built, visit_order(usable, unit)[:FIRST], unit, in_order)
+    for tally in (with_own, fitted, nominal, first, in_order):
         tally.show()
     print(f"judging: median {np.median(judging):.2f} s, longest {max(judging):.2f} s of CPU\n", flush=True)
 

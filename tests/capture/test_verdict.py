@@ -9,8 +9,8 @@ import pytest
 from buscomp.capture.fingerprint import Fingerprint, measure_fingerprint
 from buscomp.capture.fingerprint_model import fit_model
 from buscomp.capture.references import References
-from buscomp.capture.specimen import Specimen
-from buscomp.capture.verdict import Verdict, judge
+from buscomp.capture.specimen import IDEAL, Specimen
+from buscomp.capture.verdict import Verdict, judge, judge_and_learn
 from buscomp.manifests.unit import Setting
 from buscomp.tests.capture.fingerprint_visits import (
     GRID,
@@ -150,6 +150,23 @@ def test_something_that_no_knob_does_is_a_mismatch_without_a_knob(with_own):
     verdict = with_own(replace(found, gains_db=crackling))
     assert (verdict.verdict, verdict.knob) == ("mismatch", None)
     assert verdict.told.endswith("dB from the plan, and no single knob explains it")
+
+
+def test_the_first_eight_settings_of_the_shipped_grid_on_the_ideal_unit_are_not_refused():
+    """In the order of a capture: attacks are calibrated there and back, then come a ratio that was hardly visited and
+    one that never was. A grown model took the last for ratio 4."""
+    attacks = [
+        (-36, 30, 0.2, 4), (-28, 10, 0.8, 10), (-28, 1, 0.1, 10), (-28, 0.3, 0.1, 10), (-28, 0.1, 0.1, 10),
+        (-24, 3, 0.1, 10),
+    ]  # fmt: skip
+    passes = [(-20, 0.1, 0.1, ratio) for ratio in (10, 10, 4, 4, 2, 2)]  # at the begin and at the end
+    references, model = References(UNIT.unit_id), None
+    for number, (threshold_db, attack_ms, release_s, ratio) in enumerate([*attacks, *attacks, *passes]):
+        setting = at(threshold_db=threshold_db, attack_ms=attack_ms, release_s=release_s, ratio=ratio)
+        found = visit(IDEAL, setting, seed=number)
+        verdict, model = judge_and_learn(found, setting, UNIT, references, model)
+        assert verdict.verdict == ("match" if number > 1 else "unknown"), verdict.told
+        references = references.with_visit(setting, found)
 
 
 def test_a_unit_without_a_model_is_judged_by_its_own_visits():
