@@ -157,6 +157,17 @@ def test_whole_files_in_one_batch_equal_each_file_alone():
             np.testing.assert_allclose(found[:, channel], alone[0, 0].numpy(), atol=1e-6)
 
 
+def test_a_model_that_looks_ahead_by_a_block_is_given_whole_blocks_of_any_take():
+    torch.manual_seed(1)
+    model = build("s4-4-4", "tvfilm", 5, alignment="same").eval()
+    dry = np.random.default_rng(1).standard_normal((5000, 1)).astype(np.float32) * 0.1
+    (found,) = process(model, [dry], np.zeros((1, 5), np.float32))
+    whole = np.pad(dry, ((0, 120), (0, 0)))  # 40 blocks
+    with torch.no_grad():
+        alone, _ = model(torch.from_numpy(whole.T[None].copy()), torch.zeros(1, 5))
+    np.testing.assert_allclose(found[:, 0], alone[0, 0, :5000].numpy(), atol=1e-6)
+
+
 def test_long_takes_go_alone_and_short_ones_eight_at_a_time(monkeypatch):
     rows = [{"frames": frames} for frames in (1000,) * 17]
     assert [len(batch) for batch in batches(rows, copies=6)] == [8, 8, 1]
