@@ -4,7 +4,7 @@
 
 The eight songs of the demo, captured at the 220 settings of the shipped grid from the virtual unit (10 minutes, 6 GB;
 kept in FOLDER, or used as it is there), half of them for training, three for testing. Each model trains for so long in
-one thread; what is measured is the gain-trace error of whole takes in dB, on songs that were never heard, at settings of
+one thread; measured is the gain-trace error of whole takes in dB, on songs that were never heard, at settings of
 the grid and at settings never seen. Goal: 3 times smaller than that of the best static curve.
 """
 
