@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ..manifests.errors import BuscompError, DeviceError
+from ..manifests.portaudio import import_portaudio
 from .audio_process import become_audio_process, become_real_time
 from .device import SEE_DEVICES, AudioDevice, DeviceProfile, choose_device
 from .player import Counter, Player, Take
@@ -124,20 +124,6 @@ def query(connection: Connection) -> None:
         connection.send(_devices(import_portaudio()))
     except BuscompError as error:
         connection.send(error)
-
-
-def import_portaudio() -> Any:
-    """The module sounddevice; `DeviceError` when there is no PortAudio library or it cannot start."""
-    if sys.platform == "win32":
-        os.environ.setdefault("SD_ENABLE_ASIO", "1")  # read when sounddevice is imported
-    try:
-        import sounddevice
-    except OSError as error:
-        raise DeviceError(
-            f"PortAudio cannot be loaded ({error})",
-            mend="install it: sudo apt-get install libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS)",
-        ) from error
-    return sounddevice
 
 
 def play_takes(connection: Connection, player: Player, stream: Any, buffers: list[TakeBuffer]) -> DeviceError:

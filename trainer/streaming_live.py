@@ -14,6 +14,7 @@ import numpy as np
 
 from ..manifests.errors import DeviceError, UsageError
 from ..manifests.pcm import Float32
+from ..manifests.portaudio import import_portaudio
 from .streaming import Stream
 
 STALL_S = 8.0  # without one callback
@@ -55,7 +56,7 @@ def run_live(
     """Open the device whose name contains `device`, and process until `obey()`, asked 20 times a second, says False.
     `DeviceError` when it cannot be opened, or stands still: then the process must be ended without another word to
     PortAudio."""
-    sd = _portaudio()
+    sd = import_portaudio()
     index = _index(sd, device)
     name = sd.query_devices(index)["name"]
     callback = Callback(stream)
@@ -99,17 +100,6 @@ def run_live(
 
 class StalledError(DeviceError):
     """The device stands still: PortAudio must not be called any more."""
-
-
-def _portaudio() -> Any:
-    try:
-        import sounddevice
-    except OSError as error:
-        raise DeviceError(
-            f"PortAudio cannot be loaded ({error})",
-            mend="install it: sudo apt-get install libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS)",
-        ) from error
-    return sounddevice
 
 
 def _host_api(sd: Any, index: int) -> str:

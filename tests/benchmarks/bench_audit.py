@@ -41,8 +41,9 @@ def every_departure(dataset: Dataset, run_name: str) -> tuple[dict[Key, Departur
         for filed, output, (_, right) in zip(those, outputs, pairs, strict=True):
             for made, (dry, wet) in zip(those, pairs, strict=True):
                 departs = departure(output, wet, dry, 44_100)
-                assert departs is not None
                 key = song, filed["setting_id"], made["setting_id"]
+                if departs is None:
+                    raise SystemExit(f"{key}: nothing of the excerpt can be heard")
                 found[key] = departs
                 if (gain_trace_rmse_db(wet, right, dry, 44_100) or 0.0) >= LEAST_DB:
                     audible.add(key)

@@ -88,12 +88,10 @@ class Built:
     def visit(self, values: Values, threshold_offset_db: float = 0.0, makeup_db: float = 0.0) -> Fingerprint:
         """The fingerprint of one visit with the knobs at `values`."""
         draw = self.random.uniform
-        threshold, ratio, attack, release = (
-            None if values[name] == AUTO else self.true[name, values[name]]
-            for name in ("threshold_db", "ratio", "attack_ms", "release_s")
+        threshold, ratio = (self.true[name, values[name]] for name in ("threshold_db", "ratio"))
+        attack, release = (
+            None if values[name] == AUTO else self.true[name, values[name]] for name in ("attack_ms", "release_s")
         )
-        assert threshold is not None
-        assert ratio is not None
         threshold_drift_db, warmth = threshold_offset_db + draw(-0.05, 0.05), draw(-3, 3)
         wave: np.ndarray = SENT[:, :1].astype(np.float64)
         if self.kind == "feedback":  # the virtual unit, whose specimens have tolerances of their own

@@ -137,7 +137,8 @@ def delays(trials: int) -> None:
             random = np.random.default_rng([trial, 2])
             late = random.uniform(100, 2000)
             found = measure_latency(heard(late, random, high_pass_hz, low_pass_hz, cubic), probe, 2048, RATE)
-            assert found is not None
+            if found is None:
+                raise SystemExit(f"{name}: the probe of trial {trial}, {late:.1f} samples late, was not found")
             errors.append(found.samples - late - RATE / (2 * np.pi * low_pass_hz))
             stds.append(found.std_samples)
         print(_row(name, errors, stds))

@@ -91,8 +91,8 @@ def main() -> None:
 def import_networks() -> None:
     """The toolbox's networks without the rest of it, which needs a tracker, a trainer and torchaudio to import."""
     spec = importlib.util.find_spec("nablafx")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
+    if spec is None or spec.submodule_search_locations is None:
+        raise SystemExit("nablafx cannot be found: see the begin of this file for how to install it")
     (root,) = spec.submodule_search_locations
     for name, folder in (("nablafx", root), ("nablafx.processors", os.path.join(root, "processors"))):
         package = types.ModuleType(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 import numpy as np
-import pytest
 
 from buscomp.capture import audio_process
 from buscomp.capture.player import Player
@@ -23,11 +21,9 @@ from buscomp.capture.portaudio_child import (
     TakeDone,
     Withdraw,
     Withdrawn,
-    import_portaudio,
     play_takes,
 )
 from buscomp.capture.take_buffer import TakeBuffer
-from buscomp.manifests.errors import DeviceError
 
 
 @dataclass
@@ -140,24 +136,6 @@ def test_a_server_that_ended_an_error_in_the_callback_and_a_parent_that_left_eac
         running.pipe.send(Withdraw())
         assert running.says() == Withdrawn(False)
     assert isinstance(running.end(), EOFError)
-
-
-def test_a_missing_portaudio_library_is_told_with_what_to_install(tmp_path, monkeypatch):
-    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    with pytest.raises(DeviceError, match=r"library not found.*apt-get install libportaudio2"):
-        import_portaudio()
-
-
-def test_on_windows_asio_is_asked_for_before_sounddevice_is_imported(tmp_path, monkeypatch):
-    (tmp_path / "sounddevice.py").write_text("import os\nasio = os.environ['SD_ENABLE_ASIO']\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    monkeypatch.delenv("SD_ENABLE_ASIO", raising=False)
-    monkeypatch.setattr("sys.platform", "win32")
-    assert import_portaudio().asio == "1"
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
 
 
 def test_real_time_priority_that_is_not_granted_is_no_error(monkeypatch):
