@@ -152,9 +152,10 @@ def test_something_that_no_knob_does_is_a_mismatch_without_a_knob(with_own):
     assert verdict.told.endswith("dB from the plan, and no single knob explains it")
 
 
-def test_the_first_eight_settings_of_the_shipped_grid_on_the_ideal_unit_are_not_refused():
-    """In the order of a capture: attacks are calibrated there and back, then come a ratio that was hardly visited and
-    one that never was. A grown model took the last for ratio 4."""
+@pytest.mark.parametrize("seed", [0, 400, 1100])
+def test_the_first_nine_settings_of_a_capture_of_the_ideal_unit_are_not_refused(seed):
+    """Attacks are calibrated there and back, then come a ratio that was hardly visited and one that never was. A grown
+    model took the last for ratio 4; to a fitted one, with 9 of 14 seeds, half of ratio 5 was nearer than ratio 4."""
     attacks = [
         (-36, 30, 0.2, 4), (-28, 10, 0.8, 10), (-28, 1, 0.1, 10), (-28, 0.3, 0.1, 10), (-28, 0.1, 0.1, 10),
         (-24, 3, 0.1, 10),
@@ -163,10 +164,11 @@ def test_the_first_eight_settings_of_the_shipped_grid_on_the_ideal_unit_are_not_
     references, model = References(UNIT.unit_id), None
     for number, (threshold_db, attack_ms, release_s, ratio) in enumerate([*attacks, *attacks, *passes]):
         setting = at(threshold_db=threshold_db, attack_ms=attack_ms, release_s=release_s, ratio=ratio)
-        found = visit(IDEAL, setting, seed=number)
+        found = visit(IDEAL, setting, seed=seed + number)
         verdict, model = judge_and_learn(found, setting, UNIT, references, model)
-        assert verdict.verdict == ("match" if number > 1 else "unknown"), verdict.told
+        assert verdict.verdict != "mismatch", verdict.told
         references = references.with_visit(setting, found)
+    assert verdict.verdict == "match"
 
 
 def test_a_unit_without_a_model_is_judged_by_its_own_visits():
