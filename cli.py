@@ -121,11 +121,12 @@ def _embedding(name: str) -> tuple[str, Callable[..., Any]] | None:
     return f"{backend.name} {backend.version}", embed
 
 
-def _audit(*arguments: Any, **options: Any) -> Any:
-    """What a trained model does not believe, for `verify`."""
-    from .trainer.audit import audit
+def _audit(dataset: Any, checkpoint: str) -> Callable[..., Any]:
+    """What ranks the takes of `dataset` by the model of `checkpoint`, for `verify`. It is loaded at once, so that
+    a name nobody has is told before hours of decoding."""
+    from .trainer.audit import audit, candidate_named
 
-    return audit(*arguments, **options)
+    return functools.partial(audit, dataset, candidate_named(dataset, checkpoint))
 
 
 # What one room does for another. Rooms never call each other: the house hands these to the verbs, as `ctx.obj`.

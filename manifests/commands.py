@@ -67,6 +67,7 @@ def verify(
     if rebuild:
         with dataset.lock(), dataset.journal() as journal:
             dataset.snapshot(journal)
+    audit = None if with_model is None else doors["audit"](dataset, with_model)
     with Verified(dataset.root, again=again, only_new=only_new) as known:
         findings, checked = check(dataset, jobs=jobs, scheduler=scheduler, known=known, count=counter("verify"))
     planned = []
@@ -74,8 +75,8 @@ def verify(
         with dataset.lock():
             planned = plan_again(dataset, findings)
     ranked = []
-    if with_model is not None:
-        ranked = doors["audit"](dataset, with_model, progress=lambda items: progress(items, "audit"))
+    if audit is not None:
+        ranked = audit(progress=lambda items: progress(items, "audit"))
         findings += [Finding(SUSPECT, one.wet_path, one.told) for one in ranked if one.suspect]
     kinds = Counter(finding.kind for finding in findings)
     summary = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing wrong"

@@ -88,21 +88,27 @@ class Suspicion:
         return f"score {self.score:.1f}, {self.departure_db:+.2f} dB beside its song and setting{other}"
 
 
+def candidate_named(dataset: Dataset, checkpoint: str) -> ModelCandidate:
+    """The model of `checkpoint`: a run of `dataset`, or the folder of a run of another."""
+    elsewhere = Path(checkpoint)
+    return ModelCandidate(
+        dataset, Run(elsewhere) if (elsewhere / "model.json").is_file() else run_named(dataset, checkpoint)
+    )
+
+
 def audit(
     dataset: Dataset,
-    checkpoint: str,
+    candidate: ModelCandidate,
     *,
     asked: int = ASKED,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[Suspicion]:
-    """Every accepted take, ranked by the model of `checkpoint`: a run of `dataset`, or the folder of a run of another.
-    A take in which nothing is audible is left out."""
-    elsewhere = Path(checkpoint)
-    run = Run(elsewhere) if (elsewhere / "model.json").is_file() else run_named(dataset, checkpoint)
+    """Every accepted take, ranked by how little `candidate` believes it. A take in which nothing is audible is left
+    out."""
     table = dataset.pair_table().sort_values(["song_id", "setting_id", "unit_id"])
     if table.empty:
         raise DatasetError("there is no accepted take", mend="type `buscomp capture`")
-    candidate, excerpts = ModelCandidate(dataset, run), Excerpts(dataset)
+    excerpts = Excerpts(dataset)
     takes: list[Row] = [excerpts.cut(take) for take in table.to_dict("records")]
     departures: dict[str, Departure] = {}
     for batch in progress(batches(takes, copies=3)):

@@ -57,9 +57,13 @@ def test_precision_at_k_is_the_share_of_wrong_takes_among_the_first_k():
     assert [precision_at(["a", "b", "c", "d"], {"a", "c"}, k) for k in (1, 2, 4)] == [1.0, 0.5, 0.5]
 
 
-def test_the_verb_says_what_is_no_run_and_ranks_every_take_of_one_that_is(dataset):
+def test_the_verb_says_what_is_no_run_before_it_decodes_a_file_and_ranks_every_take_of_one_that_is(
+    dataset, monkeypatch
+):
     keep_model(dataset, "mine")
-    told = CliRunner().invoke(main, ["verify", "--with-model", "other", "--dataset", str(dataset.root)])
+    with monkeypatch.context() as patch:
+        patch.setattr("buscomp.manifests.integrity.verify", None)
+        told = CliRunner().invoke(main, ["verify", "--with-model", "other", "--dataset", str(dataset.root)])
     assert (told.exit_code, "no run is called other" in told.output) == (2, True)
     words = ["verify", "--with-model", str(dataset.root / "runs" / "mine"), "--dataset", str(dataset.root)]
     told = CliRunner().invoke(main, [*words, "--json"], catch_exceptions=False)
