@@ -31,7 +31,7 @@ class BlockLstm(nn.LSTM):
 
     def __init__(self, pooled: int, controls: int, hidden: int, alignment: str):
         super().__init__(pooled + controls, hidden, batch_first=True)
-        self.same = alignment == SAME
+        self.pooled, self.same = pooled, alignment == SAME
 
     def codes(
         self,
@@ -64,6 +64,11 @@ class BlockLstm(nn.LSTM):
         after[f"{name}.hidden"], after[f"{name}.cell"] = hidden, cell
         after[POSITION] = torch.tensor((position + frames - 1) % BLOCK + 1)
         return codes, position % BLOCK
+
+    def pooled_weights(self) -> Tensor:
+        """Those of what is pooled, as a view (4 * hidden, pooled)."""
+        weights: Tensor = self.weight_ih_l0
+        return weights[:, : self.pooled]
 
     def silence(self, batch: int, channels: int, name: str) -> State:
         """After silence: a block of zeros in each of `channels` has just passed."""

@@ -40,6 +40,10 @@ class Conditioner(nn.Module, ABC):
     def initial_state(self, batch: int) -> State:
         """State after silence."""
 
+    def signal_weights(self) -> list[Tensor]:
+        """As of a `StreamModel`."""
+        return []
+
 
 class Film(Conditioner):
     """Feature-wise linear modulation (Perez et al., 2018; in micro-TCN's form with a normalisation before it).
@@ -162,6 +166,9 @@ class Tvfilm(Conditioner):
 
     def initial_state(self, batch: int) -> State:
         return self.lstm.silence(batch, 1, "lstm")
+
+    def signal_weights(self) -> list[Tensor]:
+        return [self.lstm.pooled_weights()]
 
 
 def make_conditioner(name: str, controls: int, features: int, layers: int, options: Options) -> Conditioner:

@@ -57,6 +57,11 @@ class ConvolutionalModel(StreamModel):
         y, after[f"context.{i}"] = convolution.stream(x, before.get(f"context.{i}"))
         return y
 
+    def signal_weights(self) -> list[Tensor]:
+        first = self.convolutions[0]
+        assert isinstance(first, CausalConvolution)
+        return [first.weight, *self.conditioner.signal_weights()]
+
     def initial_state(self, controls: Tensor) -> State:
         """Zero context is not silence, because biases make inner layers non-zero. So zeros are fed, on the statistics
         of evaluation and without gradients: one where silence makes every layer constant, else whole blocks that cover

@@ -17,6 +17,21 @@ def has_output_layer(model: StreamModel) -> bool:
 
 
 @torch.no_grad()
+def scale_signal_weights(model: StreamModel, x: Tensor) -> None:
+    """Divide the weights by which the signal comes in by its RMS in `x` (batch, 1, frames), so that the model begins as
+    if music had an RMS of 1. A model that reads levels in decibels stays as it is.
+
+    At -12 dBFS peak most music has an RMS below 0.05: every tanh is a straight line then, a conditioner hardly hears
+    loud from soft, and thousands of steps go into making these weights large. In 6 minutes of one core s4-4-4 with
+    tvfilm comes nearer to unheard songs at unheard settings with it than without it in 30 (docs/models.md).
+    """
+    rms = x.square().mean().sqrt()
+    if rms > 0:
+        for weights in model.signal_weights():
+            weights /= rms
+
+
+@torch.no_grad()
 def fit_output_layer(model: StreamModel, x: Tensor, controls: Tensor, target: Tensor) -> None:
     """Set `model.narrow` to the least-squares fit of `target` (batch, 1, frames) from the untrained features. A model
     without an output layer stays as it is.

@@ -45,6 +45,10 @@ class Lstm(StreamModel):
         silent = {"lstm.hidden": zeros, "lstm.cell": zeros}
         return silent | (self.conditioner.silence(len(controls), 1, "conditioner") if self.conditioner else {})
 
+    def signal_weights(self) -> list[Tensor]:
+        heard = self.lstm.weight_ih_l0[:, :1]
+        return [heard, self.conditioner.pooled_weights()] if self.conditioner else [heard]
+
 
 def _entry(hidden: int) -> Entry:
     def build(conditioning: str, controls: int, options: Options) -> StreamModel:

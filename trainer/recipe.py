@@ -72,6 +72,8 @@ class Recipe:
     """float32; tf32: matrix products on an NVIDIA GPU keep 10 bits; bf16: see `precision`."""
 
     # what is built
+    scaled_start: bool = True
+    """Models begin as if the signal had an RMS of 1, see `initialise`."""
     dt_min: float = 1e-3
     """Smallest initial step of S4D: the published 1e-3 remembers 45 ms at first, 3e-5 1.5 s."""
     alignment: str = "delayed"
@@ -90,11 +92,13 @@ RECIPES = {
     "ours": Recipe(),
     "paper-a": Recipe(
         batch=16, chunk_frames=4410, polarity_probability=0.0, auto_flag=False, learning_rate=5e-3, decayed=ALL,
+        scaled_start=False,
         clip_norm=0.0, schedule=PLATEAU, plateau_patience_steps=10_000, plateau_factor=0.5, steps=500_000,
     ),
     # an epoch is 87 540 s of audio: 1 841 steps of 32 x 65 536 samples at 44.1 kHz; 60 epochs, patience 10
     "paper-b": Recipe(
         batch=32, chunk_frames=65_536, clip_chunks=1, warm_up_chunks=0, polarity_probability=0.5, auto_flag=False,
+        scaled_start=False,
         learning_rate=1e-3, decayed=NOT_S4D, clip_norm=0.0, schedule=PLATEAU, validate_every=1841,
         plateau_patience_steps=18_410, plateau_factor=0.1, steps=110_460,
     ),

@@ -44,6 +44,9 @@ class S4(StreamModel):
     def initial_state(self, controls: Tensor) -> State:
         return self.conditioner.initial_state(len(controls)) | silent_states(self.s4ds, len(controls))
 
+    def signal_weights(self) -> list[Tensor]:
+        return [self.widen.weight, *self.conditioner.signal_weights()]
+
 
 def _entry(blocks: int, modes: int) -> Entry:
     def build(conditioning: str, controls: int, options: Options) -> StreamModel:

@@ -44,6 +44,9 @@ class Ssm(StreamModel):
     def initial_state(self, controls: Tensor) -> State:
         return silent_states(self.s4ds, len(controls))
 
+    def signal_weights(self) -> list[Tensor]:
+        return [self.widen.weight]
+
 
 def _entry(width: int, modes: int) -> Entry:
     def build(conditioning: str, controls: int, options: Options) -> StreamModel:

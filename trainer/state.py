@@ -36,6 +36,10 @@ class StreamModel(nn.Module, ABC):
     def initial_state(self, controls: Tensor) -> State:
         """The state of a stream that begins: after silence, at `controls` (batch, controls)."""
 
+    def signal_weights(self) -> list[Tensor]:
+        """The weights by which the signal itself comes in, as views. None where its level is read in decibels."""
+        return []
+
 
 def detach(state: State) -> State:
     """`state` with its values but without its history: gradients stop here, the sound goes on."""

@@ -30,7 +30,7 @@ from .audio_cache import AudioCache
 from .batches import batches
 from .checkpoint import Document, Run, load_about, load_progress, run_named, save_model, save_progress
 from .controls import control_names
-from .initialise import fit_output_layer, has_output_layer
+from .initialise import fit_output_layer, has_output_layer, scale_signal_weights
 from .loss import training_loss
 from .optimiser import freeze_norms, gradient_norm, make_optimiser, scale_now, set_learning_rates
 from .precision import computing, kept, prepare
@@ -158,6 +158,8 @@ def train(
         if at.step == 0:
             whole_batch = coming.whole()
             x, target = whole_batch.chunk(0, chosen.chunk_frames)
+            if chosen.scaled_start:
+                scale_signal_weights(network, x)
             fit_output_layer(network, x, whole_batch.controls, target)
         clips, recent = coming.next(), RecentLosses()
         began = time.monotonic() - at.elapsed_s

@@ -69,6 +69,8 @@ def _defaults(option: str) -> str:
 @_choice_options
 @click.option("--auto-as-flag/--auto-as-value", "auto_flag", default=None,
               help="AUTO as a control, or as -0.25 of its knob.  [default: flag; papers: value]")  # fmt: skip
+@click.option("--scaled-start/--no-scaled-start", default=None, help="Begin as if the signal had an RMS of 1."
+              "  [default: scaled; papers: not]")  # fmt: skip
 @click.option("--unit-gamma", is_flag=True, default=None, help="TFiLM and TTFiLM: gamma is one more than published.")
 @click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...; auto: the GPU if there is one."

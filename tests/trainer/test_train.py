@@ -15,9 +15,10 @@ from buscomp.manifests.pcm import read_audio
 from buscomp.manifests.tables import write_table
 from buscomp.trainer.audio_cache import AudioCache
 from buscomp.trainer.checkpoint import load_about, load_model, newest_run, run_named
-from buscomp.trainer.initialise import fit_output_layer, has_output_layer
+from buscomp.trainer.convolution import ConvolutionalModel
+from buscomp.trainer.initialise import fit_output_layer, has_output_layer, scale_signal_weights
 from buscomp.trainer.optimiser import gradient_norm, make_optimiser, one_cycle, parameter_groups
-from buscomp.trainer.recipe import Recipe
+from buscomp.trainer.recipe import RECIPES, Recipe
 from buscomp.trainer.registry import ROWS, build
 from buscomp.trainer.train import train
 from buscomp.trainer.windows import Windows
@@ -214,6 +215,40 @@ def test_every_black_box_starts_in_the_polarity_of_the_unit_and_a_grey_box_as_it
         with torch.no_grad():
             y, _ = model(x, controls)
         assert float((y * x).sum()) > 0
+
+
+@pytest.mark.parametrize(("name", "conditioning"), ROWS)
+def test_after_a_scaled_start_a_signal_20_times_softer_gives_what_it_gave_before_and_a_grey_box_stays_as_it_is(
+    name, conditioning
+):
+    torch.manual_seed(0)
+    model: Any = build(name, conditioning, 5).double().eval()
+    controls, x = torch.rand(4, 5).double(), torch.randn(4, 1, 2048).double()
+    x /= x.square().mean().sqrt()
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.no_grad():
+        before, _ = model(x, controls)
+        scale_signal_weights(model, x / 20)
+        after, _ = model(x / 20, controls)
+    if not has_output_layer(model):
+        assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    elif isinstance(model, ConvolutionalModel):  # its residual from the input has no weights
+        key = "convolutions.0.weight"
+        assert torch.allclose(model.state_dict()[key], 20 * state[key])
+    else:
+        assert torch.allclose(after, before, rtol=0, atol=1e-12)
+
+
+def test_a_scaled_start_is_a_choice_of_ours_and_not_of_the_papers(dataset):
+    sizes = []
+    for scaled_start in (None, True, False):
+        chosen = {} if scaled_start is None else {"scaled_start": scaled_start}
+        run = train(dataset, steps=1, learning_rate=1e-12, name=f"start-{scaled_start}".lower(), **chosen, **SMALL)
+        model: Any = load_model(run)[0]
+        sizes.append(float(model.widen.weight.norm()))
+    assert sizes[0] == sizes[1] > 3 * sizes[2]
+    assert not RECIPES["paper-a"].scaled_start
+    assert not RECIPES["paper-b"].scaled_start
 
 
 def test_clips_come_from_their_takes_and_silent_ones_are_counted(dataset):
