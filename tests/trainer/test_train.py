@@ -245,7 +245,7 @@ def test_a_scaled_start_is_a_choice_of_ours_and_not_of_the_papers(dataset):
         chosen = {} if scaled_start is None else {"scaled_start": scaled_start}
         run = train(dataset, steps=1, learning_rate=1e-12, name=f"start-{scaled_start}".lower(), **chosen, **SMALL)
         model: Any = load_model(run)[0]
-        sizes.append(float(model.widen.weight.norm()))
+        sizes.append(float(model.widen.weight.detach().norm()))
     assert sizes[0] == sizes[1] > 3 * sizes[2]
     assert not RECIPES["paper-a"].scaled_start
     assert not RECIPES["paper-b"].scaled_start
