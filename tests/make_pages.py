@@ -1,9 +1,9 @@
 """Writes the pages that repeat what the code says: `python tests/make_pages.py`. A test compares them.
 
-    reference/dataset.md    every column of every table, from the schema
-    reference/cli.md        what every verb answers to --help
-    decisions/index.md      title and status of every decision
-    how-to/trainer.md       the programs of docs/examples
+reference/dataset.md    every column of every table, from the schema
+reference/cli.md        what every verb answers to --help
+decisions/index.md      title and status of every decision
+how-to/trainer.md       the programs of docs/examples
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def decisions_page() -> str:
     for path in sorted((DOCS / "decisions").glob("0*.md")):
         text = path.read_text()
         title, status = re.search(r"^# (.*)$", text, re.M), re.search(r"^Status: (.*?)$", text, re.M)
-        assert title and status, path
+        assert title, path
+        assert status, path
         rows.append(f"| [{title[1]}]({path.name}) | {status[1].rstrip('.')} |\n")
     return DECISIONS_HEAD + "".join(rows)
 

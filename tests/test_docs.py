@@ -30,7 +30,7 @@ from buscomp.tests.small_dataset import write_wav_song
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-BLOCK = re.compile(r"(?P<comments>(?:^<!--.*?-->\n)*)^```console\n(?P<body>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"(?P<comments>(?:^<!--(?:(?!-->).)*-->\n)*)^```console\n(?P<body>.*?)^```$", re.M | re.S)
 FILE = re.compile(r"^<!-- file: (?P<name>\S+) -->\n```\w+\n(?P<text>.*?)^```$", re.M | re.S)
 PROGRAMS = ("buscomp", "cd", "mkdir", "cp", "python")
 
