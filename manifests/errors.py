@@ -13,6 +13,7 @@ the nearest of the allowed ones is named: `no such model, got s4-4-5 (allowed: .
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -39,7 +40,8 @@ class BuscompError(Exception):
         names = [] if allowed is None or isinstance(allowed, str) else [str(value) for value in allowed]
         if allowed is not None:
             message += f" (allowed: {allowed if isinstance(allowed, str) else ', '.join(names)})"
-        hints = [did_you_mean(got, names) if isinstance(got, str) else None, mend]
+        one_word = isinstance(got, str) and re.fullmatch(r"[\w.+-]+", got)
+        hints = [did_you_mean(str(got), names) if one_word else None, mend]
         if told := " ".join(hint for hint in hints if hint):
             message += f"; {told}"
         super().__init__(" ".join(message.split()))
