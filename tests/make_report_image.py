@@ -1,4 +1,4 @@
-"""Takes docs/images/report.png from a report: `buscomp demo`, then `python tests/make_report_image.py demo/report.html`.
+"""Takes docs/images/report.png: `buscomp demo`, then `python tests/make_report_image.py demo/report.html`.
 
 The picture is what a browser without a network shows first, in a window of 1200 x 900.
 """
@@ -21,26 +21,11 @@ def take(page: Path, target: Path, size: str = "1200,900") -> None:
     if browser is None:
         sys.exit("no browser found: apt-get install chromium")
     alone = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox
+    offline = ["--headless", "--disable-gpu", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND"]
     with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            [
-                browser,
-                *alone,
-                "--headless",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-            ]
-            + [
-                f"--user-data-dir={profile}",
-                f"--window-size={size}",
-                f"--screenshot={target}",
-                page.resolve().as_uri(),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        made = [f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={target}"]
+        command = [browser, *alone, *offline, *made, page.resolve().as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 if __name__ == "__main__":
