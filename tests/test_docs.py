@@ -6,7 +6,7 @@ must occur in the real output, where `...` stands for anything. HTML comments ri
     <!-- dataset: small -->    go into a new dataset of 3 songs x 4 settings (tests/small_dataset.py)
     <!-- dataset: songs -->    go into a new folder with two songs in songs/
     <!-- exit 1 -->            the last command of the block ends with this status, instead of 0
-    <!-- not run: reason -->   skip the block, and say so
+    <!-- not run: reason -->   skip the block, and say so; a reason `docs/verbs/plan.md runs it` is checked
     <!-- file: grid.yaml -->   before a block of another kind: the reader saves it under this name where they are
 
 Skipped as a rule: blocks that need an audio interface and a person, and `buscomp demo`, which has a test of its own.
@@ -109,6 +109,12 @@ def check_page(text: str, folder: Path, make_dataset: Callable[[Path], Dataset])
     for number, block in enumerate(blocks(text)):
         if block.not_run:
             skipped.append(block.not_run)
+            if elsewhere := re.search(r"(\S+\.md) runs it$", block.not_run):
+                there = [
+                    command.line for other in blocks((ROOT / elsewhere[1]).read_text()) for command in other.commands
+                ]
+                missing = [command.line for command in block.commands if command.line not in there]
+                assert not missing, f"{elsewhere[1]} does not run: {'; '.join(missing)}"
             continue
         if block.dataset:
             here = folder / f"dataset-{number}"
@@ -160,6 +166,10 @@ def test_every_command_of_the_page_works_as_shown(
         (
             "<!-- file: grid.yaml -->\n```yaml\nunit: none\n```\n```console\n$ buscomp plan\n```\n",
             "grid.yaml:1: factors: Field required",
+        ),
+        (
+            "<!-- not run: docs/verbs/plan.md runs it -->\n```console\n$ buscomp plan\n$ buscomp split\n```\n",
+            "docs/verbs/plan.md does not run: buscomp split",
         ),
         ("<!-- dataset: large -->\n```console\n$ buscomp status\n```\n", "no dataset large"),
     ],
