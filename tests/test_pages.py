@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from buscomp.capture.design import Design
 from buscomp.capture.device import DeviceProfile, UnitPlace
+from buscomp.capture.grid import Anchor, Exclude, Grid, Random
+from buscomp.capture.panel import PanelChoice
+from buscomp.manifests.midi_mapping import ControlMidi, UnitMidi
 from buscomp.manifests.unit import Control, Unit
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +44,21 @@ def test_the_table_of_a_profile_has_a_row_for_every_word_with_its_default(page: 
             assert told == (
                 empty if default in (None, "") else f"{default:g}" if isinstance(default, float) else str(default)
             ), word
+
+
+@pytest.mark.parametrize(
+    ("page", "models"),
+    [
+        ("grid", (Grid, Exclude, Random)),
+        ("panels", (PanelChoice, ControlMidi, UnitMidi)),
+        ("planning", (Design, Anchor)),
+    ],
+)
+def test_the_page_tells_every_word_of_its_file(page: str, models: tuple[type[BaseModel], ...]):
+    text = (DOCS / "reference" / f"{page}.md").read_text()
+    for model in models:
+        for word in model.model_fields:
+            assert re.search(rf"\b{word}\b[`:,]", text), f"{page}.md does not tell {word} of {model.__name__}"
 
 
 def test_the_pages_are_a_site_without_a_dead_link_and_load_nothing_from_elsewhere(tmp_path: Path):
