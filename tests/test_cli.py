@@ -78,7 +78,7 @@ def test_a_word_that_is_like_none_gets_no_guess_and_one_that_is_right_no_hint():
         ("buscomp ca", ["calibrate", "catalog", "capture"]),
         ("buscomp --v", ["--version"]),
         ("buscomp capture --gr", ["--grid"]),
-        ("buscomp capture --device vi", ["virtual"]),
+        ("buscomp capture --device fi", ["fireface"]),
         ("buscomp plan --grid g", ["grid", "grid-192", "grid-demo", "grid-mine.yaml"]),
         ("buscomp train --recipe p", ["paper-a", "paper-b"]),
     ],
@@ -94,7 +94,7 @@ def test_bash_completes_verbs_options_and_names(typed: str, offered: list[str], 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_the_line_of_the_page_makes_bash_complete_a_verb():
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "install.md").read_text()
-    line = re.search(r"^\| bash \| `(.*?)` in", page, re.M)
+    line = re.search(r"^(eval \S.*?) +# bash", page, re.M)
     assert line
     script = f'{line[1]}\nCOMP_WORDS=(buscomp expo) COMP_CWORD=1\n_buscomp_completion buscomp\necho "$COMPREPLY"'
     answer = subprocess.run(
