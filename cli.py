@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from .manifests.errors import BuscompError, UsageError
+from .manifests.errors import BuscompError, UsageError, did_you_mean
 
 VERBS = {
-    # verb: (room, what it is for)
+    # verb: (room, what it is for), by the way of the data
     "demo": ("cli", "The whole way on real music with a virtual unit, in under five minutes."),
     "devices": ("capture", "Audio interfaces that can be captured with."),
+    "calibrate": ("capture", "Measure latency, levels, noise and frequency response of the rack."),
     "catalog": ("curation", "Song files -> songs.parquet and normalised dry audio."),
     "plan": ("capture", "Dry run of a capture: takes, hours, bytes, knob moves, days."),
     "capture": ("capture", "Play every song at every setting and record what comes back."),
@@ -31,10 +33,9 @@ VERBS = {
     "pause": ("capture", "Let the running capture wait after the take in progress."),
     "resume": ("capture", "Let a paused capture go on."),
     "stop": ("capture", "End the running capture after the take in progress."),
-    "calibrate": ("capture", "Measure latency, levels, noise and frequency response of the rack."),
     "verify": ("manifests", "Check every file against the tables."),
-    "annotate": ("annotation", "Tempo, key, genres, instruments and an embedding of every song."),
     "import": ("curation", "A dataset that others published -> a dataset here."),
+    "annotate": ("annotation", "Tempo, key, genres, instruments and an embedding of every song."),
     "split": ("curation", "Which songs and settings are for training, which for testing."),
     "subset": ("curation", "So many hours of so many training songs, as windows."),
     "models": ("trainer", "The models that can be trained, with their parameter counts."),
@@ -46,6 +47,17 @@ VERBS = {
     "report": ("curation", "One HTML page about the dataset, with figures."),
     "export": ("curation", "Hugging Face, WebDataset, Croissant, JAMS or BagIt, with data card and citation."),
 }
+SECTIONS = {
+    # the verb that a section of `buscomp --help` begins with: what the section is called
+    "demo": "Begin",
+    "devices": "The rack",
+    "catalog": "Songs and plan",
+    "capture": "Capture",
+    "verify": "Check, import, describe, split",
+    "models": "Models",
+    "report": "Report and publish",
+}
+WIDEST = max(map(len, VERBS))  # so that the columns of all sections meet
 EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report", "rtmidi": "midi"}
 EXTRA_OF |= dict.fromkeys(("mlcroissant", "jams", "bagit"), "export") | {"distributed": "cluster"}
 EXTRA_OF |= {"pedalboard": "plugins", "onnxruntime": "annotate", "onnx": "convert"}
@@ -76,8 +88,28 @@ class Verbs(click.Group):
         return _cataloging_first(command) if cmd_name == "capture" else command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, purpose) for verb, (_, purpose) in VERBS.items()])
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for verb, (_, purpose) in VERBS.items():
+            if verb in SECTIONS:
+                rows = sections.setdefault(SECTIONS[verb], [])
+            rows.append((verb.ljust(WIDEST), purpose))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], VERBS)
+            raise UsageError("no such verb", got=args[0], mend=" ".join(filter(None, (hint, "type `buscomp --help`"))))
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs with what they are for, without loading their rooms; after a `-`, the options."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(verb, help=told) for verb, (_, told) in VERBS.items() if verb.startswith(incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -93,14 +125,19 @@ class Verbs(click.Group):
             ) from error
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Verbs,
+    subcommand_metavar="VERB [ARGUMENTS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="buscomp")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Capture datasets of analog compressors that others can trust.
 
     Start with `buscomp demo`. Then put songs into a folder `songs`, wire the unit, and type
-    `buscomp capture --device NAME --grid grid.yaml`.
+    `buscomp capture --device NAME --grid grid.yaml`. The verbs stand by the way of the data; `buscomp VERB --help` has
+    an example of each.
     """
     context.obj = DOORS
 

@@ -202,7 +202,7 @@ def create(choice: Choice) -> Backend:
 def entry_of(name: str) -> Entry:
     """The entry of `BACKENDS`; `UsageError` when there is none."""
     if name not in BACKENDS:
-        raise UsageError("there is no such backend", got=name, allowed=", ".join(BACKENDS))
+        raise UsageError("there is no such backend", got=name, allowed=BACKENDS)
     return BACKENDS[name]
 
 

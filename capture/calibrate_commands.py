@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..manifests.console import dataset_option, json_option, note, tell
+from .profiles import complete
 
 if TYPE_CHECKING:
     from .calibration import Calibration, MeasuredReturn
@@ -19,7 +20,12 @@ TONE_HZ = 1000.0
 
 
 @click.command()
-@click.option("--device", required=True, help="A device profile, or a part of the device's name.")
+@click.option(
+    "--device",
+    required=True,
+    shell_complete=complete("device"),
+    help="A device profile, or a part of the device's name.",
+)
 @click.option("--meter", help="What a meter at the unit's input shows while the tone sounds: 1.23V, 775mV, 4dBu.")
 @click.option("--return-meter", help="The same at the unit's output.")
 @click.option(

@@ -2,8 +2,8 @@
 
     PROGRAM ARGUMENTS... SETTING_ID < order.json        exit status 0: the unit stands there
 
-`docs/panels.md` describes the order. The program is run without a shell and in a session of its own, so that a
-program that hangs can be killed with everything it has started.
+`docs/reference/panels.md` describes the order. The program is run without a shell and in a session of its own, so that
+a program that hangs can be killed with everything it has started.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..manifests.errors import DeviceError, UsageError
+from ..manifests.errors import DeviceError, UsageError, did_you_mean
 from ..manifests.levels import RETURN_TRIM_DB, SEND_BOOST_DB
 from ..manifests.yaml_file import Strict, load_yaml
 from .panel import PanelChoice
@@ -56,7 +56,7 @@ class DeviceProfile(Strict):
     return_trim_db: float = RETURN_TRIM_DB  # digital trim of the return before it is stored
     max_latency_samples: int = Field(default=8192, ge=0, le=1 << 20)  # longest round trip that is looked for
     device_wait_s: float = Field(default=600.0, ge=0)  # how long a device that died is waited for
-    alarm: tuple[str, ...] = ()  # a command that is run when a person is needed: docs/daemon.md
+    alarm: tuple[str, ...] = ()  # a command that is run when a person is needed: docs/how-to/daemon.md
 
     # for kind: virtual
     latency_samples: float = Field(default=137.37, ge=0)  # of the simulated converters
@@ -153,11 +153,12 @@ def choose_device(devices: Sequence[AudioDevice], profile: DeviceProfile) -> int
     matching = [index for index in matching if devices[index].name.lower() == wanted] or matching
     if not matching:
         seen = ", ".join(named(device) for device in devices) or "none"
+        near = [*profile_names("device"), *(device.name for device in devices)]
         raise UsageError(
             "no such audio device" + (f" under {profile.host_api}" if profile.host_api else ""),
             got=profile.match,
             allowed=f"profiles {', '.join(profile_names('device'))}; devices of this system: {seen}",
-            mend=SEE_DEVICES,
+            mend=" ".join(filter(None, (did_you_mean(profile.match, near), SEE_DEVICES))),
         )
     sends, returns = max(profile.wiring.outputs), max(profile.wiring.inputs)
     wide = [index for index in matching if devices[index].sends >= sends and devices[index].returns >= returns]

@@ -330,7 +330,7 @@ class Grid(Strict):
         if got == 192 and self.expect == 144 and not self.exclude:
             return (
                 "the factors printed in the paper multiply to 192, not 144: take the exclude rule of the shipped "
-                "grid.yaml, or write expect: 192 (docs/grid.md says why)"
+                "grid.yaml, or write expect: 192 (docs/explanations/144.md says why)"
             )
         return "correct factors, exclude or expect"
 

@@ -7,8 +7,11 @@ user's configuration folder, and what ships with buscomp. So a dataset's own `gr
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, overload
+
+import click
 
 from ..manifests.errors import UsageError
 
@@ -47,6 +50,17 @@ def find_profile(name: str, dataset_root: Path, kind: Kind, missing_ok: bool = F
 def profile_names(kind: Kind) -> tuple[str, ...]:
     """Names of the shipped profiles."""
     return SHIPPED[kind]
+
+
+def complete(kind: Kind) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell may offer for an option that names a profile: the shipped ones, the user's, and YAML files here."""
+
+    def offer(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        own = [path.stem for path in user_folder().glob("*.yaml")] if kind == "device" else []
+        names = {*profile_names(kind), *own, *(path.name for path in Path().glob("*.yaml"))}
+        return sorted(name for name in names if name.startswith(incomplete))
+
+    return offer
 
 
 def user_folder() -> Path:

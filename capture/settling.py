@@ -4,7 +4,7 @@
     contiguous   as short as noise and probe can be measured, and the stream never breaks: a take begins with the gain
                  reduction that the song before it left behind, and `previous_take_id` says which song that was
 
-docs/planning.md says what a trainer does with the second.
+docs/reference/planning.md says what a trainer does with the second.
 """
 
 from __future__ import annotations

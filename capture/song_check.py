@@ -1,7 +1,8 @@
 """What is wrong with the song in a recording, once it is known where it lies.
 
 From the most telling to the least: a song that did not return has no polarity, a song that slipped in time correlates
-with nothing. Each fault therefore gets its own reason; which reasons come with others is said in `docs/checks.md`.
+with nothing. Each fault therefore gets its own reason; which reasons come with others is said in
+`docs/reference/checks.md`.
 """
 
 from __future__ import annotations

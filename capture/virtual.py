@@ -4,7 +4,8 @@
                               -> wire ------------------------------------^              the loopback pair
                                  unit's gain -----------------------------^              its control voltage
 
-What the parts do is told in `simulator`, `specimen`, `analogue` and `faults`, and for users in docs/virtual.md.
+What the parts do is told in `simulator`, `specimen`, `analogue` and `faults`, and for users in
+docs/reference/virtual.md.
 """
 
 from __future__ import annotations

@@ -7,12 +7,23 @@
     `-- DiskFullError            no room for what comes next
 
 Every message says what, got, allowed and the mend, in one line:
-`grid.yaml:7: ratio must be a position of the unit, got 7 (allowed: 1.5, 2, 3, 4, 5, 10)`.
+`grid.yaml:7: ratio must be a position of the unit, got 7 (allowed: 1.5, 2, 3, 4, 5, 10)`. Where a word was mistyped,
+the nearest of the allowed ones is named: `no such model, got s4-4-5 (allowed: ...); did you mean s4-4-4?`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str | None:
+    """`did you mean virtual?`, with the one of `names` that is most like `word`; None when none is like it."""
+    import difflib
+
+    folded = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.7)
+    return f"did you mean {folded[close[0]]}?" if close and folded[close[0]] != word else None
 
 
 class BuscompError(Exception):
@@ -26,11 +37,13 @@ class BuscompError(Exception):
         message = what
         if got is not None:
             message += f", got {got}"
+        names = [] if allowed is None or isinstance(allowed, str) else [str(value) for value in allowed]
         if allowed is not None:
-            listed = allowed if isinstance(allowed, str) else ", ".join(str(value) for value in allowed)
-            message += f" (allowed: {listed})"
-        if mend is not None:
-            message += f"; {mend}"
+            message += f" (allowed: {allowed if isinstance(allowed, str) else ', '.join(names)})"
+        one_word = isinstance(got, str) and re.fullmatch(r"[\w.+-]+", got)
+        hints = [did_you_mean(str(got), names) if one_word else None, mend]
+        if told := " ".join(hint for hint in hints if hint):
+            message += f"; {told}"
         super().__init__(" ".join(message.split()))
 
 

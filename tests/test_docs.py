@@ -6,7 +6,8 @@ must occur in the real output, where `...` stands for anything. HTML comments ri
     <!-- dataset: small -->    go into a new dataset of 3 songs x 4 settings (tests/small_dataset.py)
     <!-- dataset: songs -->    go into a new folder with two songs in songs/
     <!-- exit 1 -->            the last command of the block ends with this status, instead of 0
-    <!-- not run: reason -->   skip the block, and say so
+    <!-- not run: reason -->   skip the block, and say so; a reason `docs/verbs/plan.md runs it` is checked
+    <!-- file: grid.yaml -->   before a block of another kind: the reader saves it under this name where they are
 
 Skipped as a rule: blocks that need an audio interface and a person, and `buscomp demo`, which has a test of its own.
 """
@@ -29,8 +30,9 @@ from buscomp.tests.small_dataset import write_wav_song
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-BLOCK = re.compile(r"(?P<comments>(?:^<!--.*?-->\n)*)^```console\n(?P<body>.*?)^```$", re.M | re.S)
-PROGRAMS = ("buscomp", "cd", "mkdir", "cp")
+BLOCK = re.compile(r"(?P<comments>(?:^<!--(?:(?!-->).)*-->\n)*)^```console\n(?P<body>.*?)^```$", re.M | re.S)
+FILE = re.compile(r"^<!-- file: (?P<name>\S+) -->\n```\w+\n(?P<text>.*?)^```$", re.M | re.S)
+PROGRAMS = ("buscomp", "cd", "mkdir", "cp", "python")
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,16 @@ class Block:
     dataset: str | None
     exit_status: int
     not_run: str | None
+    files: tuple[tuple[str, str], ...]  # name and text of what is saved since the block before
 
 
 def blocks(text: str) -> list[Block]:
     """The console blocks of a page."""
     found = []
+    end = 0
     for match in BLOCK.finditer(text):
+        files = tuple((file["name"], file["text"]) for file in FILE.finditer(text, end, match.start()))
+        end = match.end()
         comments = match["comments"]
         dataset = re.search(r"dataset: (\w+)", comments)
         status = re.search(r"exit (\d)", comments)
@@ -67,6 +73,7 @@ def blocks(text: str) -> list[Block]:
                 dataset[1] if dataset else None,
                 int(status[1]) if status else 0,
                 not_run[1] if not_run else None,
+                files,
             )
         )
     return found
@@ -102,10 +109,18 @@ def check_page(text: str, folder: Path, make_dataset: Callable[[Path], Dataset])
     for number, block in enumerate(blocks(text)):
         if block.not_run:
             skipped.append(block.not_run)
+            if elsewhere := re.search(r"(\S+\.md) runs it$", block.not_run):
+                there = [
+                    command.line for other in blocks((ROOT / elsewhere[1]).read_text()) for command in other.commands
+                ]
+                missing = [command.line for command in block.commands if command.line not in there]
+                assert not missing, f"{elsewhere[1]} does not run: {'; '.join(missing)}"
             continue
         if block.dataset:
             here = folder / f"dataset-{number}"
             prepare(block.dataset, here, make_dataset)
+        for name, saved in block.files:
+            (here / name).write_text(saved)
         for command in block.commands:
             program, *arguments = words(command.line)
             assert program in PROGRAMS, f"{command.line}: a page runs {', '.join(PROGRAMS)} only; say why it is not run"
@@ -148,6 +163,14 @@ def test_every_command_of_the_page_works_as_shown(
         ("<!-- exit 0 -->\n```console\n$ buscomp nonsense\n```\n", "exit status 2"),
         ("```console\n$ buscomp --version\nversion of another world\n```\n", "the page shows: version of another"),
         ("```console\n$ rm -rf nothing\n```\n", "say why it is not run"),
+        (
+            "<!-- file: grid.yaml -->\n```yaml\nunit: none\n```\n```console\n$ buscomp plan\n```\n",
+            "grid.yaml:1: factors: Field required",
+        ),
+        (
+            "<!-- not run: docs/verbs/plan.md runs it -->\n```console\n$ buscomp plan\n$ buscomp split\n```\n",
+            "docs/verbs/plan.md does not run: buscomp split",
+        ),
         ("<!-- dataset: large -->\n```console\n$ buscomp status\n```\n", "no dataset large"),
     ],
 )

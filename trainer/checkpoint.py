@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..manifests.dataset import Dataset
-from ..manifests.errors import DatasetError, UsageError
+from ..manifests.errors import DatasetError, UsageError, did_you_mean
 from ..manifests.ids import check_id
 from ..manifests.storage import write_text, write_whole
 from .entry import Options
@@ -78,7 +78,9 @@ def load_about(run: Run) -> Document:
     try:
         about: Document = json.loads(run.about.read_text())
     except FileNotFoundError:
-        raise UsageError(f"no run is called {run.folder.name}", mend="`ls runs` shows those there are") from None
+        hint = did_you_mean(run.folder.name, [path.parent.name for path in run.folder.parent.glob("*/model.json")])
+        mend = " ".join(filter(None, (hint, "`ls runs` shows those there are")))
+        raise UsageError(f"no run is called {run.folder.name}", mend=mend) from None
     except ValueError as error:
         raise DatasetError(f"{run.about} is damaged ({error})", mend="train again") from error
     return about

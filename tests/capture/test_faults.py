@@ -45,7 +45,7 @@ def test_every_kind_of_fault_has_an_example_here_and_one_line_of_meaning():
 
 
 def test_the_page_of_the_virtual_device_has_the_same_table_of_faults():
-    page = (Path(__file__).parents[2] / "docs" / "virtual.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "virtual.md").read_text()
     for name, kind in FAULTS.items():
         written = form(name).replace("|", "\\|")
         assert f"| `{written}` | {kind.meaning} | {kind.place.value} |" in page

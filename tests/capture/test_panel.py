@@ -197,7 +197,7 @@ def test_a_choice_opens_its_panel_and_only_an_operator_needs_hands():
 
 def examples(language: str) -> list[str]:
     """The blocks of the page about panels."""
-    page = (UNIT_PATH.parents[1] / "docs" / "panels.md").read_text()
+    page = (UNIT_PATH.parents[1] / "docs" / "reference" / "panels.md").read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from buscomp.capture import return_level, song_check, time_check
 from buscomp.capture.reasons import OVERRIDABLE, Reason
 
-PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "checks.md"
 
 
 def test_every_reason_is_a_plain_code_with_a_meaning():

@@ -1,4 +1,5 @@
-"""`capture.shifts`: what an operator's calendar makes of a capture, to the days of the table in docs/planning.md."""
+"""`capture.shifts`: what an operator's calendar makes of a capture, to the days of the table in
+docs/reference/planning.md."""
 
 from __future__ import annotations
 

@@ -1,14 +1,25 @@
-"""Writes docs/dataset.md from the schema: `python tests/make_dataset_page.py`. A test compares the two."""
+"""Writes the pages that repeat what the code says: `python tests/make_pages.py`. A test compares them.
+
+reference/dataset.md    every column of every table, from the schema
+reference/cli.md        what every verb answers to --help
+decisions/index.md      title and status of every decision
+how-to/trainer.md       the programs of docs/examples
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from buscomp.cli import SECTIONS, VERBS, main
 from buscomp.manifests.schema import SCHEMA_VERSION, TABLES, setting_columns
 from buscomp.manifests.unit import load_unit
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "dataset.md"
+DOCS = ROOT / "docs"
 ROWS = {
     "songs": "song",
     "settings": "setting; one column per control of the unit, here those of `ssl-500-bus`",
@@ -55,8 +66,22 @@ unit and meaning. This page is written from the same source, `manifests/schema.p
 """
 
 
-def page() -> str:
-    """The page as it should read."""
+CLI_HEAD = """# Command line
+
+What every verb answers to `--help`, by the way of the data. Each has a page of its own that says what happens and why.
+"""
+DECISIONS_HEAD = """# Decisions
+
+Choices that are dear to change, each with its context and what follows from it. A new one gets the next number; one
+that no longer holds keeps its page and says what replaced it.
+
+| decision | status |
+|---|---|
+"""
+
+
+def dataset_page() -> str:
+    """Every table with its columns."""
     unit = load_unit(ROOT / "capture" / "ssl-500-bus.yaml")
     parts = [HEAD.format(version=SCHEMA_VERSION)]
     for table, columns in TABLES.items():
@@ -69,5 +94,51 @@ def page() -> str:
     return "".join(parts)
 
 
+def cli_page() -> str:
+    """`buscomp --help`, then that of every verb."""
+
+    def told(*words: str) -> str:
+        answer = CliRunner().invoke(main, [*words, "--help"], prog_name="buscomp", terminal_width=100)
+        return f"```text\n{answer.output.rstrip()}\n```\n"
+
+    parts = [CLI_HEAD, "\n", told()]
+    for verb in VERBS:
+        if verb in SECTIONS:
+            parts.append(f"\n## {SECTIONS[verb]}\n")
+        parts.append(f"\n### {verb}\n\n[What it does](../verbs/{verb}.md)\n\n{told(verb)}")
+    return "".join(parts)
+
+
+def decisions_page() -> str:
+    """A row for each decision."""
+    rows = []
+    for path in sorted((DOCS / "decisions").glob("0*.md")):
+        text = path.read_text()
+        title, status = re.search(r"^# (.*)$", text, re.M), re.search(r"^Status: (.*?)$", text, re.M)
+        assert title, path
+        assert status, path
+        rows.append(f"| [{title[1]}]({path.name}) | {status[1].rstrip('.')} |\n")
+    return DECISIONS_HEAD + "".join(rows)
+
+
+def trainer_page() -> str:
+    """The page as it stands, with the programs of `docs/examples` in it."""
+
+    def program(match: re.Match[str]) -> str:
+        return f"<!-- file: {match[1]} -->\n```python\n{(DOCS / 'examples' / match[1]).read_text()}```\n"
+
+    block = re.compile(r"^<!-- file: (\S+\.py) -->\n```python\n.*?^```\n", re.M | re.S)
+    return block.sub(program, (DOCS / "how-to" / "trainer.md").read_text())
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/dataset.md": dataset_page,
+    "reference/cli.md": cli_page,
+    "decisions/index.md": decisions_page,
+    "how-to/trainer.md": trainer_page,
+}
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())
