@@ -23,7 +23,7 @@ def scale_signal_weights(model: StreamModel, x: Tensor) -> None:
 
     At -12 dBFS peak most music has an RMS below 0.05: every tanh is a straight line then, a conditioner hardly hears
     loud from soft, and thousands of steps go into making these weights large. In 6 minutes of one core s4-4-4 with
-    tvfilm comes nearer to unheard songs at unheard settings with it than without it in 30 (docs/models.md).
+    tvfilm comes nearer to unheard songs at unheard settings with it than without it in 30 (docs/reference/models.md).
     """
     rms = x.square().mean().sqrt()
     if rms > 0:
