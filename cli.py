@@ -225,7 +225,7 @@ def demo(folder: Path, train_steps: int) -> None:
         "annotate",
         "split --validation-songs 1",
         f"train --model s4-4-4 --conditioning tvfilm --steps {train_steps} --schedule one-cycle",
-        "evaluate",
+        "evaluate --cells test",
         "report",
     ):
         click.secho(f"\n$ buscomp {line}", bold=True)
