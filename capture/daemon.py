@@ -100,6 +100,12 @@ class Daemon:
         self._log.emit("take", take_id=take_id, status=status, reasons=list(reasons), **fields)
         self._tell()
 
+    def planned_anew(self, take_ids: Sequence[str], reason: str) -> None:
+        """Accepted takes count for nothing any more, and are to be made again."""
+        self._left += len(take_ids)
+        self._log.emit("planned_anew", take_ids=list(take_ids), reason=reason)
+        self._tell()
+
     def event(self, event: str, **fields: object) -> None:
         """A line in the log."""
         self._log.emit(event, **fields)
