@@ -23,9 +23,9 @@ from .interface import Interface
 from .knob_check import KnobCheck
 from .layout import TakeLayout
 from .live import Live
-from .overrides import parse_overrides
 from .operator_panel import OperatorPanel
 from .orders import Orders
+from .overrides import parse_overrides
 from .panel import Panel, open_panel
 from .preflight import Ready, commit_plan, preflight
 from .proof import Proof
@@ -90,7 +90,8 @@ def capture(
         row = session_row(dataset, device_name, profile, ready, interface, operator)
         session_id = str(row["session_id"])
         left = journal.counts().get("planned", 0)
-        daemon = open_things.enter_context(Daemon.opened(dataset, session_id, left, profile.alarm))
+        attended = not all(panel.hands_free for panel in panels)
+        daemon = open_things.enter_context(Daemon.opened(dataset, session_id, left, profile.alarm, attended=attended))
         attempts = Attempts(dataset, journal)
         knobs = KnobCheck(
             dataset,
@@ -188,9 +189,7 @@ def longest_frames(ready: Ready, profile: DeviceProfile) -> int:
     return TakeLayout.of(song, profile.sample_rate, silence_s, profile.max_latency_samples).frames
 
 
-def open_panels(
-    profile: DeviceProfile, units: Sequence[Unit], interface: Interface, desk: Desk
-) -> tuple[Panel, ...]:
+def open_panels(profile: DeviceProfile, units: Sequence[Unit], interface: Interface, desk: Desk) -> tuple[Panel, ...]:
     """Whoever turns the knobs of each unit: what the profile says, else the operator; the simulation by itself, unless
     the profile says that an operator is asked first."""
     serials = [unit.serial if profile.units else None for unit in units]

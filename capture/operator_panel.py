@@ -1,7 +1,7 @@
 """The operator panel: a person at the rack, told what to turn, who answers with Enter.
 
-It is asked in the terminal and, where the session has a `Desk`, by whatever shows the open question too; whoever answers
-first wins.
+It is asked in the terminal and, where the session has a `Desk`, by whatever shows the open question too; whoever
+answers first wins.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
@@ -24,6 +24,7 @@ from .typed_lines import GONE, TypedLines
 
 BIG_LINES = 3  # more than three controls to move would fill the terminal; the list says it then
 LABEL_WIDTH = 12
+Move = tuple[Control, Position, Position | None]  # a control, where to, and where from, if that is known
 POLL_S = 0.1  # how often an answer given elsewhere is looked for
 
 
@@ -32,9 +33,7 @@ class OperatorPanel:
 
     hands_free = False
 
-    def __init__(
-        self, unit: Unit, answers: TextIO | None = None, serial: str | None = None, desk: Desk | None = None
-    ):
+    def __init__(self, unit: Unit, answers: TextIO | None = None, serial: str | None = None, desk: Desk | None = None):
         self._unit, self._serial, self._desk = unit, serial, desk
         self._typed = TypedLines(answers or sys.stdin)
 
@@ -105,11 +104,7 @@ class OperatorPanel:
     def _say(self, what: str, setting: Setting, before: Setting | None) -> None:
         unit = "" if self._serial is None else f"   (unit {self._serial})"
         click.secho(f"\n==> {what} {setting.setting_id}{unit}", bold=True)
-        moves = [
-            (control, setting.values[name], None if before is None else before.values[name])
-            for name, control in self._unit.controls.items()
-            if before is None or before.values[name] != setting.values[name]
-        ]
+        moves = list(moves_of(self._unit, setting.values, None if before is None else before.values).values())
         if sys.stdout.isatty() and len(moves) <= BIG_LINES:
             columns = shutil.get_terminal_size().columns - 8
             for control, value, _ in moves:
@@ -122,12 +117,21 @@ class OperatorPanel:
             click.echo(f"      {line}")
 
 
-def told_moves(moves: list[tuple[Control, Position, Position | None]]) -> Iterator[str]:
+def moves_of(unit: Unit, values: Mapping[str, Position], before: Mapping[str, Position] | None) -> dict[str, Move]:
+    """The controls that have to move, by name: all of them where nobody knows how the unit stands."""
+    return {
+        name: (control, values[name], None if before is None else before[name])
+        for name, control in unit.controls.items()
+        if before is None or before[name] != values[name]
+    }
+
+
+def told_moves(moves: Iterable[Move]) -> Iterator[str]:
     """A line for each control that moves: label, where to, where from, how far and which way round."""
     for control, value, origin in moves:
         line = f"{control.label:<{LABEL_WIDTH}} {printed(control, value)}"
         if origin is not None:
-            line += f"   (from {printed(control, origin)}{_way(control, origin, value)})"
+            line += f"   (from {printed(control, origin)}{way(control, origin, value)})"
         if control.held is not None and control.position(control.held) == value:
             line += "   stays there for the whole dataset"
         yield line
@@ -140,11 +144,10 @@ def printed(control: Control, value: Position) -> str:
     return f"{value + control.panel_offset:g} {control.unit}".strip()
 
 
-def _way(control: Control, origin: Position, value: Position) -> str:
+def way(control: Control, origin: Position, value: Position) -> str:
     """`: 2 detents clockwise`. A knob's positions are listed clockwise; what has only two positions is no knob."""
     steps = control.index(value) - control.index(origin)
     if len(control.positions) == 2 or not steps:
         return ""
     what = "detent" if control.kind == "switch" else "mark"
     return f": {abs(steps)} {what}{'s' * (abs(steps) > 1)} {'clockwise' if steps > 0 else 'anticlockwise'}"
-

@@ -1,7 +1,7 @@
 """Orders to a running daemon that are carried out between two takes: make a take again, accept an alarm by name.
 
-Each is one small durable file in the dataset, so that whoever gives it (`buscomp panel`) needs no line to the daemon. An
-order means the daemon that runs now: what it has not carried out is forgotten when the next one begins.
+Each is one small durable file in the dataset, so that whoever gives it (`buscomp panel`) needs no line to the daemon.
+An order means the daemon that runs now: what it has not carried out is forgotten when the next one begins.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Question:
-    """One question. `bring`: turn the unit to `setting_id`; `correct`: the audio does not confirm that it stands there."""
+    """One question. `bring`: turn the unit to `setting_id`; `correct`: the audio does not confirm that it is there."""
 
     kind: Literal["bring", "correct"]
     unit_id: str
