@@ -136,7 +136,7 @@ def capture(
             operator=operator,
             settings={setting.setting_id: setting for setting in ready.plan.settings},
         )
-        open_things.enter_context(Live(dataset, stream, rack, session.proof.heard, daemon).running())
+        open_things.enter_context(Live(dataset, stream, rack, session.proof, daemon).running())
         journal.start_session(row)
         try:
             session.run()

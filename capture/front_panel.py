@@ -17,9 +17,9 @@ from .operator_panel import printed
 
 Mark = Literal["move", "suspect", "proven", "unproven"]
 WORDS: dict[Mark, str] = {"move": "turn", "suspect": "look here", "proven": "proven", "unproven": "not proven"}
-CELL_WIDTH, CELL_HEIGHT, MARGIN, TITLE = 200, 236, 14, 34
+CELL_WIDTH, CELL_HEIGHT, MARGIN, TITLE, FOOT = 200, 236, 14, 34, 12
 CENTRE_X, CENTRE_Y = 100.0, 128.0
-KNOB, RING, TARGET, NUMBERS = 34.0, 42.0, 52.0, 68.0  # radii
+KNOB, RING, TARGET, NUMBERS = 32.0, 40.0, 50.0, 71.0  # radii
 SWEEP_DEG = 135.0  # from straight up to either end of a scale
 MOST_NUMBERS = 11  # round one knob
 
@@ -36,7 +36,7 @@ def front_panel(
     columns = max(1, min(columns, len(unit.controls)))
     rows = -(-len(unit.controls) // columns)
     width = columns * CELL_WIDTH + 2 * MARGIN
-    height = rows * CELL_HEIGHT + 2 * MARGIN + TITLE
+    height = rows * CELL_HEIGHT + 2 * MARGIN + TITLE + FOOT
     name = f"{unit.make} {unit.model}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="front" role="img" '
@@ -44,7 +44,7 @@ def front_panel(
         f'<rect class="plate" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="12"/>',
         f'<text class="make" x="{MARGIN + 8}" y="{MARGIN + 18}">{escape(name)}</text>',
     ]
-    for x, y in ((width - 20, 18), (width - 20, height - 18), (20, height - 18)):
+    for x, y in ((width - 20, 20), (width - 16, height - 13), (16, height - 13)):
         parts.append(f'<g class="screw"><circle cx="{x}" cy="{y}" r="6"/><path d="M{x - 4} {y - 4}l8 8"/></g>')
     for place, (control_name, control) in enumerate(unit.controls.items()):
         x = MARGIN + place % columns * CELL_WIDTH
@@ -71,7 +71,7 @@ def _control(control: Control, target: Position, now: Position | None, mark: Mar
     return (
         f'<g class="control {mark}{" held" if held else ""}"><title>{escape(f"{said} ({WORDS[mark]})")}</title>'
         f'<rect class="cell" x="4" y="4" width="{CELL_WIDTH - 8}" height="{CELL_HEIGHT - 8}" rx="10"/>'
-        f'<text class="label" x="{CENTRE_X:g}" y="30"{_squeezed(control.label, 12, 132)}>{escape(control.label)}</text>'
+        f'<text class="label" x="88" y="30"{_squeezed(control.label, 11, 136)}>{escape(control.label)}</text>'
         f"{body}{value}{_badge(mark)}</g>"
     )
 

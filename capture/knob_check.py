@@ -16,7 +16,8 @@ from ..manifests.dataset import Dataset
 from ..manifests.journal import Journal
 from ..manifests.pcm import Float32, pcm_sha256, to_float, write_flac
 from ..manifests.unit import Setting, Unit
-from .fingerprint import Fingerprint, measure_fingerprint
+from .fingerprint import Features, Fingerprint, measure_fingerprint
+from .fingerprint_compressor import programme_gains_db
 from .fingerprint_model import UnitModel
 from .fingerprint_signal import STAIRS_DBFS, fingerprint_signal
 from .interface import Recording
@@ -181,6 +182,14 @@ class KnobCheck:
         accepted = replace(probed, verdict=UNKNOWN)
         self._trust(place, setting, accepted)
         return accepted
+
+    def expected_gains_db(self, unit_id: str, setting_id: str, sent: Float32, hop_frames: int) -> Features | None:
+        """(windows,): what the fitted model of the unit says about programme `sent` (frames, channels) at a setting, dB
+        re its gain under every threshold, for each `hop_frames`; None for a unit that no model explains."""
+        model, setting = self._models.get(unit_id), self._settings.get(setting_id)
+        if model is None or model.detents is None or setting is None:
+            return None
+        return programme_gains_db(self._sample_rate, model.detents.point(setting.values), sent, hop_frames)
 
     def tolerate(self, code: str) -> None:
         """Somebody accepts the alarm `code` by name from now on."""

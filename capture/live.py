@@ -4,8 +4,8 @@ A thread of the capture looks at the memory that is filled anyway (`Watchable.so
 It takes no part in playing or recording: the audio callback lives in another process and knows nothing of it.
 
 Measured gain reduction is that of the last 0.1 s, re the static gain of the setting's fingerprint. What is expected is
-what a steady tone as loud as that would lose, as the same fingerprint measured it; while the level moves, attack and
-release lie between the two.
+what the compressor that was fitted to the unit's fingerprints does to the song at this setting; for a unit that no such
+model explains, what a steady tone as loud as the last 0.1 s would lose.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,16 +27,20 @@ from ..manifests.pcm import Float32
 from ..manifests.storage import TEMPORARY_SUFFIX
 from .daemon import Daemon
 from .event_log import plain
+from .fingerprint import Features
 from .fingerprint_signal import STAIRS_DBFS
 from .interface import Sounding, Watchable
 from .knob_check import SINE_CREST_DB, Probed, steady_reduction_db
 from .playlist import Play
+from .proof import Proof
 from .rack import RackUnit, columns_of
 from .stream import Stream
 
-LIVE = ".live.json"
+LIVE, EXPECTED = ".live.json", ".expected.json"
 EVERY_S = 0.25
 WINDOW_S = 0.1  # of a meter's RMS
+HOP_S = 0.05  # from one expected gain to the next
+REMEMBERED = 8  # songs whose expected gain is kept for the picture of a take
 SILENT_DBFS = -60.0  # a send under it says nothing about gain
 LEAST_DBFS = -120.0
 Row = dict[str, Any]
@@ -49,10 +53,12 @@ class Live:
     dataset: Dataset
     stream: Stream
     rack: Sequence[RackUnit]
-    heard: Mapping[str, Probed]  # by unit_id: the fingerprint of the setting that stands there now
+    proof: Proof
     daemon: Daemon
     _peaks: dict[str, float] = field(default_factory=dict)  # of this play so far
     _of: Play | None = None
+    _expected: dict[str, Features | None] = field(default_factory=dict)  # of this play, by unit_id: gains in dB
+    _kept: list[Row] = field(default_factory=list)  # of the last songs
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -65,7 +71,8 @@ class Live:
         finally:
             over.set()
             thread.join(timeout=2)
-            (self.dataset.root / LIVE).unlink(missing_ok=True)
+            for name in (LIVE, EXPECTED):
+                (self.dataset.root / name).unlink(missing_ok=True)
 
     def look(self) -> Row:
         """What sounds now; only the time where nothing does."""
@@ -74,14 +81,14 @@ class Live:
         rate = interface.sample_rate
         if not isinstance(interface, Watchable):
             return row
-        latest = max((probed.latency_samples or 0.0 for probed in tuple(self.heard.values())), default=0.0)
+        latest = max((one.latency_samples or 0.0 for one in tuple(self.proof.heard.values())), default=0.0)
         sounding = interface.sounding(round((WINDOW_S + EVERY_S) * rate) + round(latest))
         plays = tuple(self.stream.playing)
         if sounding is None or sounding.ended >= len(plays) or not len(sounding.sent):
             return row
         play = plays[sounding.ended]
         if play is not self._of:
-            self._of, self._peaks = play, {}
+            self._begin(play)
         layout = play.layout
         row |= {
             "occasion": play.occasion,
@@ -91,12 +98,30 @@ class Live:
             "length_s": sounding.frames / rate,
             "song_position_s": (sounding.frame - layout.song_start) / rate,
             "song_length_s": layout.song_frames / rate,
-            "units": [self._unit(number, place, sounding, rate) for number, place in enumerate(self.rack)],
+            "units": [self._unit(number, place, sounding, play) for number, place in enumerate(self.rack)],
         }
         return row
 
-    def _unit(self, number: int, place: RackUnit, sounding: Sounding, rate: int) -> Row:
+    def _begin(self, play: Play) -> None:
+        """Another play sounds: what is expected of it."""
+        self._of, self._peaks, self._expected = play, {}, {}
+        knobs = self.proof.knobs
+        if knobs is None or play.song_id is None:
+            return
+        hop = round(HOP_S * play.layout.sample_rate)
+        sent = self.stream.staging.boost(play.dry)
+        for take in play.takes:
+            gains_db = knobs.expected_gains_db(take["unit_id"], take["setting_id"], sent, hop)
+            self._expected[take["unit_id"]] = gains_db
+            if gains_db is not None:
+                named = {name: take[name] for name in ("song_id", "setting_id", "unit_id")}
+                self._kept.append(named | {"hop_s": HOP_S, "gains_db": [round(float(gain), 1) for gain in gains_db]})
+        self._kept = self._kept[-REMEMBERED:]
+        self._write(EXPECTED, self._kept)
+
+    def _unit(self, number: int, place: RackUnit, sounding: Sounding, play: Play) -> Row:
         """The meters of one unit."""
+        rate = play.layout.sample_rate
         window = round(WINDOW_S * rate)
         sent = columns_of(sounding.sent, self.stream.wiring.sends[number])
         returned = columns_of(sounding.returned, place.returns)
@@ -106,26 +131,33 @@ class Live:
             most = self._peaks[f"{number} {name}"] = max(self._peaks.get(f"{number} {name}", LEAST_DBFS), *peaks)
             rms = [level(float(value)) for value in np.sqrt(np.mean(np.square(audio[-window:]), axis=0))]
             row |= {f"{name}_rms_dbfs": rms, f"{name}_peak_dbfs": peaks, f"{name}_headroom_db": -most}
-        probed = self.heard.get(place.unit_id)
-        return row | reduction(sent, returned, window, probed)
+        row |= reduction(sent, returned, window, self.proof.heard.get(place.unit_id))
+        gains_db = self._expected.get(place.unit_id)
+        end_s = (sounding.frame - play.layout.song_start) / rate
+        if gains_db is not None and row["reduction_db"] is not None and WINDOW_S <= end_s < HOP_S * len(gains_db):
+            row["expected_db"] = -float(np.mean(gains_db[int((end_s - WINDOW_S) / HOP_S) : int(end_s / HOP_S) + 1]))
+        return row
 
     def _run(self, over: threading.Event) -> None:
-        path = self.dataset.root / LIVE
-        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         while not over.wait(EVERY_S):
             try:
-                text = json.dumps(plain(self.look()))
+                row = self.look()
             except Exception as error:  # noqa: BLE001  meters may go out; the capture goes on
                 self.daemon.event("meters_failed", error=repr(error))
                 return
-            with suppress(OSError):  # no room for a kilobyte: whoever writes the next take meets that, and says so
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, path)
+            self._write(LIVE, row)
+
+    def _write(self, name: str, document: object) -> None:
+        path = self.dataset.root / name
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+        with suppress(OSError):  # no room for a few kilobytes: whoever writes the next take meets that, and says so
+            temporary.write_text(json.dumps(plain(document)), encoding="utf-8")
+            os.replace(temporary, path)
 
 
 def reduction(sent: Float32, returned: Float32, window: int, probed: Probed | None) -> dict[str, float | None]:
-    """Gain reduction in the last `window` frames, dB, positive, and what is expected; None where there is nothing to
-    measure, or no fingerprint to compare with."""
+    """Gain reduction in the last `window` frames, dB, positive, and what a steady tone as loud would lose; None where
+    there is nothing to measure, or no fingerprint to compare with."""
     nothing: dict[str, float | None] = {"reduction_db": None, "expected_db": None}
     if probed is None or probed.static_gain_db is None or probed.latency_samples is None:
         return nothing
@@ -151,8 +183,20 @@ def level(amplitude: float) -> float:
 
 def live_of(dataset: Dataset) -> Row | None:
     """What the meters of `dataset` showed last; None where there are none."""
+    row = _read(dataset, LIVE)
+    return row if isinstance(row, dict) else None
+
+
+def expected_of(dataset: Dataset, song_id: str, setting_id: str, unit_id: str) -> Row | None:
+    """`gains_db` that were expected of one of the last songs, one every `hop_s`; None where nobody knows any more."""
+    rows = _read(dataset, EXPECTED)
+    named = {"song_id": song_id, "setting_id": setting_id, "unit_id": unit_id}
+    found = [row for row in rows if named.items() <= row.items()] if isinstance(rows, list) else []
+    return found[-1] if found else None
+
+
+def _read(dataset: Dataset, name: str) -> Any:
     try:
-        row = json.loads((dataset.root / LIVE).read_text(encoding="utf-8"))
+        return json.loads((dataset.root / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return row if isinstance(row, dict) else None

@@ -271,17 +271,22 @@ async function showPicture(take) {
     const under = peaks.map((peak, n) => `${(n + 0.5) * step} ${(52 + 48 * peak / top).toFixed(1)}`).reverse();
     return `M${points.join("L")}L${under.join("L")}Z`;
   };
-  const reductions = picture.gain_db.map((gain) => (gain === null ? null : Math.max(0, -gain)));
-  const most = Math.max(6, ...reductions.filter((one) => one !== null));
-  let line = "", pen = "M";
-  reductions.forEach((one, n) => {
-    if (one === null) { pen = "M"; return; }
-    line += `${pen}${((n + 0.5) * step).toFixed(1)} ${(110 + 56 * one / most).toFixed(1)}`;
-    pen = "L";
-  });
+  const reduced = (gains) => gains.map((gain) => (gain === null ? null : Math.max(0, -gain)));
+  const reductions = reduced(picture.gain_db), expected = reduced(picture.expected_db || []);
+  const most = Math.max(6, ...reductions, ...expected);
+  const curve = (values) => {
+    let line = "", pen = "M";
+    values.forEach((one, n) => {
+      if (one !== null) line += `${pen}${((n + 0.5) * step).toFixed(1)} ${(110 + 56 * one / most).toFixed(1)}`;
+      pen = one === null ? "M" : "L";
+    });
+    return line;
+  };
   document.querySelector("#picture .dry").setAttribute("d", outline(picture.dry));
   document.querySelector("#picture .wet").setAttribute("d", outline(picture.wet));
-  document.querySelector("#picture .gain").setAttribute("d", line);
+  document.querySelector("#picture .gain").setAttribute("d", curve(reductions));
+  document.querySelector("#picture .expected").setAttribute("d", curve(expected));
+  $("expected-legend").hidden = expected.length === 0;
   $("take-title").textContent = `Last take: ${take.song}`;
   $("take-told").textContent = `${take.take_id}, ${clock(picture.seconds)}; gain reduction ${number(take.gain_reduction_mean_db, 1, "dB")} in the mean, ${number(take.gain_reduction_max_db, 1, "dB")} at most. The lower scale is ${most.toFixed(0)} dB deep.`;
 }
@@ -319,8 +324,7 @@ const meters = { key: "", bars: [] };
 function showLive(live) {
   const playing = live && live.units && live.units.length;
   seen.metered = Boolean(playing);
-  const song = seen.state && seen.state.takes ? live && live.song_id : null;
-  $("playing").textContent = !playing ? "Nothing sounds" : live.song_id ? (seen.state && seen.state.daemon && seen.state.daemon.song_id === song && seen.state.song) || song : "Fingerprint";
+  $("playing").textContent = !playing ? "Nothing sounds" : live.song || "Fingerprint";
   $("position").value = playing ? Math.min(1, live.position_s / live.length_s) : 0;
   const settling = playing && live.song_position_s < 0;
   $("clock").textContent = !playing ? "" : settling ? `Settling: it begins in ${clock(-live.song_position_s)}` : `${clock(Math.min(live.song_position_s, live.song_length_s))} of ${clock(live.song_length_s)}`;
@@ -358,7 +362,7 @@ function showLive(live) {
   });
   const headroom = playing ? live.units.map((unit) => `send ${unit.send_headroom_db.toFixed(1)}, return ${unit.return_headroom_db.toFixed(1)} dB`).join("; ") : null;
   const expected = playing ? live.units.map((unit) => (unit.expected_db === null ? "–" : `${unit.expected_db.toFixed(1)} dB`)).join("; ") : "–";
-  if (playing) pairs($("health"), [["Expected reduction ▮", expected], ["Headroom so far", headroom], ...(seen.health || [])]);
+  if (playing) pairs($("health"), [["Expected, as marked", expected], ["Headroom so far", headroom], ...(seen.health || [])]);
 }
 
 // What is pressed

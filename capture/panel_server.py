@@ -27,7 +27,6 @@ from ..manifests.version import version
 from .control import GO, PAUSE, STOP
 from .control import request as ask_daemon
 from .daemon_state import daemon_of
-from .live import live_of
 from .orders import Override, Retake, give_order
 from .panel import Answer
 from .panel_door import BODY_LIMIT, HEADERS, SESSION_S, Door, refusal
@@ -163,7 +162,7 @@ class Page:
         self._viewers += 1
         try:
             while not self.over.is_set():
-                meters = await asyncio.to_thread(live_of, self.dataset)
+                meters = await asyncio.to_thread(self._state.meters)
                 for name, row in (("state", await self._read()), ("live", meters)):
                     text = json.dumps(row)
                     if told.get(name) != text:
@@ -173,7 +172,8 @@ class Page:
                     spoke_at = loop.time()
                     yield "event: beat\ndata: {}\n\n"
                 await asyncio.sleep(EVERY_S)
-            yield "event: over\ndata: {}\n\n"
+            last = await asyncio.to_thread(self._state.read)
+            yield f"event: state\ndata: {json.dumps(last)}\n\nevent: over\ndata: {{}}\n\n"
         finally:
             self._viewers -= 1
 

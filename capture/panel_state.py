@@ -20,6 +20,7 @@ from .daemon_state import daemon_of
 from .event_log import plain
 from .finish import finish
 from .front_panel import Mark, front_panel
+from .live import live_of
 from .operator_panel import moves_of, printed, way
 from .question import open_question
 from .reasons import OVERRIDABLE, Reason
@@ -70,13 +71,17 @@ class PanelState:
         document = {
             "dataset": self._dataset.root.resolve().name,
             "daemon": daemon and {**daemon, "requested": requested(self._dataset)},
-            "song": self._title(daemon.get("song_id")) if daemon else None,
             "alarms": self._alarms(daemon),
             **found,
         }
         plain_document = plain(document)
         assert isinstance(plain_document, dict)
         return plain_document
+
+    def meters(self) -> Row | None:
+        """What sounds now, with the song's title; None where nothing is measured."""
+        live = live_of(self._dataset)
+        return live and {**live, "song": self._title(live.get("song_id"))}
 
     def _count(self, daemon: Row | None) -> None:
         """Everything that lies in the journal."""

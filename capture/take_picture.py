@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -13,28 +14,32 @@ from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError
 from ..manifests.pcm import Float32, read_audio
 from ..manifests.schema import ACCEPTED
+from .live import expected_of
 
 COLUMNS = 400  # of the picture
 QUIET_DBFS = -60.0  # under it a gain is noise
-QUERY = "SELECT song_id, setting_id, status, wet_path, static_gain_db FROM takes WHERE take_id = ?"
+QUERY = "SELECT song_id, setting_id, unit_id, status, wet_path, static_gain_db FROM takes WHERE take_id = ?"
 STAGING = "SELECT value FROM facts WHERE name IN ('send_boost_db', 'return_trim_db')"
 Row = dict[str, Any]
 
 
 def take_picture(dataset: Dataset, take_id: str) -> Row:
     """`dry` and `wet`: the peak of each of 400 columns, re full scale; `gain_db`: of the same columns, re the gain that
-    the unit has under every threshold; null in silence. `DatasetError` for a take that was not accepted."""
+    the unit has under every threshold; null in silence. `expected_db`: what the unit's model says about them, or null.
+    `DatasetError` for a take that was not accepted."""
     with closing(sqlite3.connect(dataset.journal_path, timeout=5.0, isolation_level=None)) as journal:
         journal.execute("PRAGMA query_only = ON")
         found = journal.execute(QUERY, (take_id,)).fetchone()
         staging_db = sum(float(value) for (value,) in journal.execute(STAGING))
-    if found is None or found[2] != ACCEPTED:
+    if found is None or found[3] != ACCEPTED:
         raise DatasetError("there is no accepted take of this name", got=take_id)
-    song_id, setting_id, _, wet_path, static_gain_db = found
+    song_id, setting_id, unit_id, _, wet_path, static_gain_db = found
+    expected = expected_of(dataset, song_id, setting_id, unit_id)
     dry, rate = read_audio(dataset.file(dataset.dry_path(song_id)))
     wet, _ = read_audio(dataset.file(wet_path))
     return {
         "take_id": take_id, "song_id": song_id, "setting_id": setting_id, "seconds": len(dry) / rate,
+        "expected_db": expected and squeezed(expected["gains_db"], expected["hop_s"], len(dry) / rate),
         **picture_of(dry, wet, (static_gain_db or 0.0) + staging_db),
     }  # fmt: skip
 
@@ -53,6 +58,13 @@ def picture_of(dry: Float32, wet: Float32, static_gain_db: float = 0.0, columns:
             for gain, level in zip(gain_db, before_dbfs, strict=True)
         ],
     }
+
+
+def squeezed(gains_db: Sequence[float], hop_s: float, seconds: float, columns: int = COLUMNS) -> list[float]:
+    """Gains, one every `hop_s`, as that of each column of a song of `seconds`."""
+    at_s = (np.arange(columns) + 0.5) * seconds / columns
+    times_s = (np.arange(len(gains_db)) + 0.5) * hop_s
+    return [round(float(gain), 2) for gain in np.interp(at_s, times_s, gains_db)]
 
 
 def _peaks(audio: Float32, edges: npt.NDArray[np.intp]) -> list[float]:
