@@ -10,11 +10,9 @@ model explains, what a steady tone as loud as the last 0.1 s would lose.
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,19 +22,17 @@ import numpy as np
 from ..manifests.dataset import Dataset
 from ..manifests.levels import db
 from ..manifests.pcm import Float32
-from ..manifests.storage import TEMPORARY_SUFFIX
 from .daemon import Daemon
-from .event_log import plain
 from .fingerprint import Features
 from .fingerprint_signal import STAIRS_DBFS
 from .interface import Sounding, Watchable
 from .knob_check import SINE_CREST_DB, Probed, steady_reduction_db
+from .live_file import EXPECTED, LIVE, write_live
 from .playlist import Play
 from .proof import Proof
 from .rack import RackUnit, columns_of
 from .stream import Stream
 
-LIVE, EXPECTED = ".live.json", ".expected.json"
 EVERY_S = 0.25
 WINDOW_S = 0.1  # of a meter's RMS
 HOP_S = 0.05  # from one expected gain to the next
@@ -117,7 +113,7 @@ class Live:
                 named = {name: take[name] for name in ("song_id", "setting_id", "unit_id")}
                 self._kept.append(named | {"hop_s": HOP_S, "gains_db": [round(float(gain), 1) for gain in gains_db]})
         self._kept = self._kept[-REMEMBERED:]
-        self._write(EXPECTED, self._kept)
+        write_live(self.dataset, EXPECTED, self._kept)
 
     def _unit(self, number: int, place: RackUnit, sounding: Sounding, play: Play) -> Row:
         """The meters of one unit."""
@@ -145,14 +141,7 @@ class Live:
             except Exception as error:  # noqa: BLE001  meters may go out; the capture goes on
                 self.daemon.event("meters_failed", error=repr(error))
                 return
-            self._write(LIVE, row)
-
-    def _write(self, name: str, document: object) -> None:
-        path = self.dataset.root / name
-        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-        with suppress(OSError):  # no room for a few kilobytes: whoever writes the next take meets that, and says so
-            temporary.write_text(json.dumps(plain(document)), encoding="utf-8")
-            os.replace(temporary, path)
+            write_live(self.dataset, LIVE, row)
 
 
 def reduction(sent: Float32, returned: Float32, window: int, probed: Probed | None) -> dict[str, float | None]:
@@ -179,24 +168,3 @@ def reduction(sent: Float32, returned: Float32, window: int, probed: Probed | No
 def level(amplitude: float) -> float:
     """dBFS, not lower than a meter reaches."""
     return max(LEAST_DBFS, db(amplitude)) if amplitude > 0 else LEAST_DBFS
-
-
-def live_of(dataset: Dataset) -> Row | None:
-    """What the meters of `dataset` showed last; None where there are none."""
-    row = _read(dataset, LIVE)
-    return row if isinstance(row, dict) else None
-
-
-def expected_of(dataset: Dataset, song_id: str, setting_id: str, unit_id: str) -> Row | None:
-    """`gains_db` that were expected of one of the last songs, one every `hop_s`; None where nobody knows any more."""
-    rows = _read(dataset, EXPECTED)
-    named = {"song_id": song_id, "setting_id": setting_id, "unit_id": unit_id}
-    found = [row for row in rows if named.items() <= row.items()] if isinstance(rows, list) else []
-    return found[-1] if found else None
-
-
-def _read(dataset: Dataset, name: str) -> Any:
-    try:
-        return json.loads((dataset.root / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

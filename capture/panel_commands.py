@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -86,7 +87,11 @@ def panel(host: str, port: int | None, token: str | None, child: bool, dataset_p
 
 @contextmanager
 def page_beside(dataset_root: Path) -> Iterator[None]:
-    """The page of `dataset_root` in a process of its own, as long as the block lasts. It cannot fail the block."""
+    """The page of `dataset_root` in a process of its own, as long as the block lasts. Once the block has begun the page
+    cannot fail it. `ModuleNotFoundError` before that, where something is not installed."""
+    for name in ("starlette", "uvicorn", "jinja2"):
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"no module {name}", name=name)
     line = [sys.executable, "-m", "buscomp", "panel", "--child", "--dataset", str(dataset_root)]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=sys.stderr, start_new_session=True) as process:
         try:

@@ -20,7 +20,7 @@ from .daemon_state import daemon_of
 from .event_log import plain
 from .finish import finish
 from .front_panel import Mark, front_panel
-from .live import live_of
+from .live_file import live_of
 from .operator_panel import moves_of, printed, way
 from .question import open_question
 from .reasons import OVERRIDABLE, Reason

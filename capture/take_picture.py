@@ -14,7 +14,7 @@ from ..manifests.dataset import Dataset
 from ..manifests.errors import DatasetError
 from ..manifests.pcm import Float32, read_audio
 from ..manifests.schema import ACCEPTED
-from .live import expected_of
+from .live_file import expected_of
 
 COLUMNS = 400  # of the picture
 QUIET_DBFS = -60.0  # under it a gain is noise
