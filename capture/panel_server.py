@@ -250,6 +250,7 @@ def listening_socket(host: str, port: int, or_any: bool) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, tried))
+            listener.listen()
         except OSError as error:
             listener.close()
             why = error

@@ -107,9 +107,7 @@ class PanelState:
             "probes": probes,
             "proof": _proof(probes),
             "settings": settings,
-            "pass": {"setting_id": setting_id, "done": done, "all": done + left}
-            if setting_id and done + left
-            else None,
+            "pass": {"done": done, "all": done + left} if done + left else None,
             "health": _health(takes, probes, xruns),
             "finish": self._finish(counts, hands_free=daemon is not None and not daemon.get("attended")),
         }

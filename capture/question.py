@@ -8,7 +8,6 @@ whoever is first wins.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,9 +17,9 @@ from typing import Any, Literal
 
 from ..manifests.dataset import Dataset
 from ..manifests.errors import UsageError
-from ..manifests.storage import TEMPORARY_SUFFIX, write_text
+from ..manifests.storage import write_text
 from ..manifests.unit import Position, Setting, Unit
-from .event_log import plain
+from .live_file import write_live
 from .panel import Answer, Suspect
 
 QUESTION, ANSWER = ".question.json", ".answer.json"
@@ -62,6 +61,7 @@ class Desk:
 
     def __init__(self, dataset: Dataset, page: bool = False):
         """`page`: somebody who cannot be seen from here may answer, so that a missing terminal is no reason to end."""
+        self._dataset = dataset
         self._question, self._answer = dataset.root / QUESTION, dataset.root / ANSWER
         self.page = page
         self._clear()  # what a killed daemon left open
@@ -71,10 +71,7 @@ class Desk:
         """Lay `question` open as long as the block lasts."""
         question_id = secrets.token_hex(8)
         row = {"question_id": question_id, "asked_at": datetime.now(UTC), **asdict(question)}
-        temporary = self._question.with_name(self._question.name + TEMPORARY_SUFFIX)
-        with suppress(OSError):  # no room for a kilobyte: the terminal asks all the same
-            temporary.write_text(json.dumps(plain(row)), encoding="utf-8")
-            os.replace(temporary, self._question)
+        write_live(self._dataset, QUESTION, row)
         try:
             yield OpenQuestion(self, question_id)
         finally:
