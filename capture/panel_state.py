@@ -90,6 +90,8 @@ class PanelState:
         self._counted_at = time.monotonic()
         counts = standing(self._dataset)
         counts.pop("daemon")
+        for hours in ("hours_left", "hours_of_disk_left"):  # no news for every kilobyte
+            counts[hours] = counts[hours] and float(f"{counts[hours]:.3g}")
         with closing(sqlite3.connect(self._dataset.journal_path, timeout=5.0, isolation_level=None)) as journal:
             journal.execute("PRAGMA query_only = ON")
             journal.row_factory = sqlite3.Row

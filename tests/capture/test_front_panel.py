@@ -31,6 +31,10 @@ def words(cell: ElementTree.Element) -> list[str]:
     return [text.text or "" for text in cell.iter(f"{SVG}text")]
 
 
+def title(cell: ElementTree.Element) -> str:
+    return str(cell.findtext(f"{SVG}title"))
+
+
 def test_a_knob_points_from_seven_to_five_o_clock_in_equal_steps():
     ratio = SSL.controls["ratio"]
     angles = [angle_deg(ratio, position) for position in ratio.positions]
@@ -44,10 +48,10 @@ def test_what_has_to_move_is_lit_with_its_way_and_the_others_say_whether_they_ar
     )
     assert set(drawn) == set(SSL.controls)
     assert drawn["ratio"].get("class") == "control move"
-    assert drawn["ratio"].find(f"{SVG}title").text == "RATIO: 10, stands at 4 (turn)"
+    assert title(drawn["ratio"]) == "RATIO: 10, stands at 4 (turn)"
     assert len([path for path in drawn["ratio"].iter(f"{SVG}path") if path.get("class") == "way"]) == 1
-    assert "(proven)" in drawn["attack_ms"].find(f"{SVG}title").text
-    assert "(not proven)" in drawn["threshold_db"].find(f"{SVG}title").text
+    assert "(proven)" in title(drawn["attack_ms"])
+    assert "(not proven)" in title(drawn["threshold_db"])
     assert not [path for path in drawn["threshold_db"].iter(f"{SVG}path") if path.get("class") == "way"]
 
 
@@ -77,7 +81,7 @@ def test_the_other_shipped_unit_is_drawn_in_any_number_of_columns(columns: int):
     values = LA2A.setting({"peak_reduction": 55, "mode": "limit"}, "grid").values
     drawn = front_panel(LA2A, values, values, {"mode": "move"}, columns)
     root = ElementTree.fromstring(drawn)
-    assert root.get("viewBox").split()[2] == str(min(columns, 3) * CELL_WIDTH + 28)
+    assert str(root.get("viewBox")).split()[2] == str(min(columns, 3) * CELL_WIDTH + 28)
     numbers = [text for text in words(cells(drawn)["peak_reduction"]) if text.isdigit()]
     assert {"0", "55", "100"} <= set(numbers)
     assert len(numbers) <= 13  # of 21 positions: what has room round a knob

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from buscomp.capture import session
-from buscomp.capture.orders import ORDERS, Orders, Override, Retake, give_order
+from buscomp.capture.orders import ORDERS, Order, Orders, Override, Retake, give_order
 from buscomp.cli import main
 from buscomp.manifests.dataset import Dataset
 from buscomp.manifests.errors import UsageError
@@ -19,7 +19,7 @@ from buscomp.tests.capture_songs import GRID, put_songs
 def test_orders_come_in_the_order_in_which_they_were_given_each_once(tmp_path):
     dataset = Dataset(tmp_path)
     orders = Orders(dataset)
-    given = [Retake("t000001-1"), Override("hum", "transformer"), Retake("t000002-1")]
+    given: list[Order] = [Retake("t000001-1"), Override("hum", "transformer"), Retake("t000002-1")]
     for order in given:
         give_order(dataset, order)
     assert [orders.next() for _ in range(4)] == [*given, None]

@@ -25,7 +25,7 @@ from buscomp.capture.control import requested
 from buscomp.capture.daemon import Daemon
 from buscomp.capture.live_file import LIVE, write_live
 from buscomp.capture.orders import Orders, Override, Retake
-from buscomp.capture.panel import AGAIN
+from buscomp.capture.panel import AGAIN, Answer
 from buscomp.capture.panel_door import BODY_LIMIT, Door, names_of
 from buscomp.capture.panel_server import Page, listening_socket, serve
 from buscomp.capture.panel_state import PanelState
@@ -65,18 +65,19 @@ class Served:
         status, _, body = self.ask("POST", "/do", wish)
         return status, json.loads(body).get("error", "")
 
-    def events(self, count: int) -> list[tuple[str, Any]]:
-        """The first events of the stream."""
-        line = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        line.sendall(
-            f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
-            f"Cookie: buscomp-{self.port}={self.cookie}\r\n\r\n".encode()
-        )
+    def events(self, *names: str) -> dict[str, Any]:
+        """The stream, until there was an event of each of these names and a second without any: the last of each."""
         text = ""
-        while len(found := re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)) < count:
-            text += line.recv(65536).decode()
-        line.close()
-        return [(name, json.loads(data)) for name, data in found[:count]]
+        found: dict[str, str] = {}
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as line:
+            line.sendall(
+                f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                f"Cookie: buscomp-{self.port}={self.cookie}\r\n\r\n".encode()
+            )
+            while not {*names, "beat"} <= found.keys():
+                text += line.recv(65536).decode()
+                found = dict(re.findall(r"event: (\w+)\ndata: (.*)\n\n", text))
+        return {name: json.loads(data) for name, data in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +264,7 @@ def test_a_question_is_answered_once_by_its_number(served: Served):
         assert question.answer() == AGAIN
         assert served.do(do="accept", question_id=question.question_id, reason=" ")[0] == 400
         assert served.do(do="accept", question_id=question.question_id, reason="checked by ear")[0] == 200
-        assert question.answer().reason == "checked by ear"
+        assert question.answer() == Answer("accept", "checked by ear")
 
 
 def test_without_a_daemon_nothing_can_be_wished(served: Served):
@@ -275,7 +276,7 @@ def test_the_stream_tells_state_and_meters_and_beats_while_nothing_changes(serve
     with running(served.dataset) as daemon:
         daemon.doing("take", take_id="t000000-1", song_id="song-0", setting_id="thr-28_att0p1_rel0p1_rat2")
         write_live(served.dataset, LIVE, {"song_id": "song-0", "units": []})
-        found = dict(served.events(3))
+        found = served.events("state", "live")
         (served.dataset.root / LIVE).unlink()
     assert set(found) == {"state", "live", "beat"}
     state = found["state"]
@@ -288,7 +289,7 @@ def test_the_stream_tells_state_and_meters_and_beats_while_nothing_changes(serve
 
 def test_a_script_in_a_title_or_in_what_the_audio_says_stays_text(served: Served):
     with running(served.dataset), Desk(served.dataset).open(QUESTION):
-        state = dict(served.events(3))["state"]
+        state = served.events("state")["state"]
     assert SCRIPT in state["takes"][-1]["song"]
     assert SCRIPT in state["question"]["told"]
     assert "<script" not in state["front"]["wide"]
