@@ -409,11 +409,12 @@ function listen() {
   news("live", showLive);
   news("beat", () => {});
   news("over", () => { seen.over = true; });
+  seen.source = source;
 }
 
 function watch() {
   const silent = performance.now() - seen.news, stale = silent > STALE_MS;
-  if (stale) $("stale").textContent = `✕ ${seen.over ? "The panel has ended." : "Connection lost."} What you see is ${Math.round(silent / 1000)} s old.`;
+  if (stale) $("stale").textContent = `✕ ${seen.over ? "The panel has ended." : "Connection lost."} What you see is ${Math.round(silent / 1000)} s old.${seen.source.readyState === EventSource.CLOSED ? " Open a new link." : ""}`;
   if (stale !== seen.stale) {
     seen.stale = stale;
     $("stale").hidden = !stale;

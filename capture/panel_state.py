@@ -49,6 +49,7 @@ class PanelState:
         self._songs: Row = {}
         self._counted: Row = {}
         self._counted_at = self._forecast_at = -FORECAST_S
+        self._counted_for: object = None
         self._forecast: Row | None = None
         self._forecast_for: object = None
 
@@ -57,7 +58,7 @@ class PanelState:
         daemon = daemon_of(self._dataset)
         question = open_question(self._dataset) if daemon else None
         try:
-            self._count(daemon)
+            self._count(daemon, (question and question["question_id"], daemon and daemon.get("doing")))
             unit = self._dataset.unit
             found = {
                 **self._counted,
@@ -83,11 +84,11 @@ class PanelState:
         live = live_of(self._dataset)
         return live and {**live, "song": self._title(live.get("song_id"))}
 
-    def _count(self, daemon: Row | None) -> None:
-        """Everything that lies in the journal."""
-        if time.monotonic() - self._counted_at < COUNT_S:
+    def _count(self, daemon: Row | None, at: object) -> None:
+        """Everything that lies in the journal; at once when another step has begun (`at`)."""
+        if time.monotonic() - self._counted_at < COUNT_S and at == self._counted_for:
             return
-        self._counted_at = time.monotonic()
+        self._counted_at, self._counted_for = time.monotonic(), at
         counts = standing(self._dataset)
         counts.pop("daemon")
         for hours in ("hours_left", "hours_of_disk_left"):  # no news for every kilobyte

@@ -62,6 +62,7 @@ class Session:
     orders: Orders | None = None  # what the operator wants between two takes
     operator: str = ""  # in whose name orders are given
     settings: Mapping[str, Setting] = field(default_factory=dict)  # every one that can be visited once more, by id
+    _stands: Setting | None = None  # where the units were brought last
     _again: set[str] = field(default_factory=set)  # setting_ids with takes that are to be made again
     _asked: set[str] = field(default_factory=set)  # take_ids to be made again once they are accepted
 
@@ -70,12 +71,12 @@ class Session:
         comes out right, or knobs do not stand where they should."""
         self.attempts.clear_unfinished()
         self._read_dry: Callable[..., tuple[Float32, int]] = lru_cache(maxsize=SONGS_IN_MEMORY)(read_audio)
-        before: Setting | None = None
         try:
             for visit in self._visits():
                 self.stream.pause_or_stop()
-                self.proof.bring(visit.setting, before)
-                before = visit.setting
+                self._make_again()
+                self.proof.bring(visit.setting, self._stands)
+                self._stands = visit.setting
                 if visit.kind == "pass":
                     self._pass(visit.setting)
                     self.dataset.snapshot(self.journal)
@@ -89,10 +90,18 @@ class Session:
     def _visits(self) -> Iterator[Visit]:
         """The visits, then a pass at every setting with takes that are to be made again."""
         yield from self.visits
-        self._follow_orders()
+        self._make_again()
         while self._again:
             yield Visit(self.settings[self._again.pop()], "pass")
-            self._follow_orders()
+            self._make_again()
+
+    def _make_again(self) -> None:
+        """Carry out what was ordered; takes that are to be made again where the units still stand are made now."""
+        self._follow_orders()
+        if self._stands is not None and self._stands.setting_id in self._again:
+            self._again.remove(self._stands.setting_id)
+            self._pass(self._stands)
+            self.dataset.snapshot(self.journal)
 
     def _follow_orders(self, setting: Setting | None = None) -> list[Row]:
         """Carry out what was ordered since. Takes at `setting`, whose pass is under way, that are to be made again;

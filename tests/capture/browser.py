@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,13 @@ from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE_S = 60.0
+AT_THREE_AND_FOUR = """
+import fcntl, os, sys
+reads, writes = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(reads, 3)  # where the browser reads
+os.dup2(writes, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "Space": (32, " ")}
 
 
@@ -138,11 +146,9 @@ def browsing(folder: Path) -> Iterator[Browser]:
     line = [CHROMIUM, *alone, "--headless", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--autoplay-policy=user-gesture-required",
             "--no-first-run", "--hide-scrollbars", f"--user-data-dir={folder / 'profile'}", "about:blank"]  # fmt: skip
-    # The browser reads at descriptor 3 and writes at 4.
-    shell = ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *line]
     process = subprocess.Popen(
-        shell, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        [sys.executable, "-c", AT_THREE_AND_FOUR, str(theirs_in), str(theirs_out), *line],
+        pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     os.close(theirs_in)
     os.close(theirs_out)
