@@ -36,6 +36,7 @@ from .take_picture import take_picture
 
 HERE = Path(__file__).parent
 FILES = {"/panel.css": ("panel.css", "text/css"), "/panel.js": ("panel.js", "text/javascript")}
+ICON = "/favicon.ico"  # browsers ask for it unasked
 EVERY_S = 0.25  # the files of the daemon are looked at so often, while somebody looks at the page
 BEAT_S = 1.0  # a sign of life at least so often: the page calls itself stale after three
 MOST_VIEWERS = 24
@@ -66,6 +67,7 @@ class Page:
         routes = [
             Route("/", self.show),
             *(Route(path, self.file) for path in FILES),
+            Route(ICON, no_icon),
             Route("/events", self.events),
             Route("/picture/{take_id}", self.picture),
             Route("/login", self.login, methods=["POST"]),
@@ -203,7 +205,7 @@ class Guard:
         page, path = self._page, scope["path"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         why = refusal(scope["method"], path, headers, page.names, page.port)
-        open_to_all = path in ("/", "/login", *FILES)
+        open_to_all = path in ("/", "/login", ICON, *FILES)
 
         async def send_guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -217,6 +219,11 @@ class Guard:
         elif not open_to_all and not page.is_inside(request):
             answer = JSONResponse({"error": "log in first"}, 401)
         await answer(scope, receive, send_guarded)
+
+
+async def no_icon(request: Request) -> Response:
+    """There is none."""
+    return Response(status_code=204)
 
 
 async def json_of(request: Request) -> Row:
