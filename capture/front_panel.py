@@ -19,6 +19,7 @@ Mark = Literal["move", "suspect", "proven", "unproven"]
 WORDS: dict[Mark, str] = {"move": "turn", "suspect": "look here", "proven": "proven", "unproven": "not proven"}
 CELL_WIDTH, CELL_HEIGHT, MARGIN, TITLE, FOOT = 200, 236, 14, 34, 12
 CENTRE_X, CENTRE_Y = 100.0, 128.0
+SWITCH_X = 66.0
 KNOB, RING, TARGET, NUMBERS = 32.0, 40.0, 50.0, 71.0  # radii
 SWEEP_DEG = 135.0  # from straight up to either end of a scale
 MOST_NUMBERS = 11  # round one knob
@@ -112,20 +113,21 @@ def _knob(control: Control, target: Position, now: Position | None) -> str:
 
 def _switch(control: Control, target: Position, now: Position | None) -> str:
     """A switch with two positions, the second above: the lever shows where it stands, the wedge where it has to go."""
-    parts = [f'<rect class="slot" x="{CENTRE_X - 15:g}" y="84" width="30" height="88" rx="15"/>']
+    parts = [f'<rect class="slot" x="{SWITCH_X - 15:g}" y="84" width="30" height="88" rx="15"/>']
     stands = now if now is not None else target
     for place, position in enumerate(control.positions):
         y = 150 - 44 * place
         there = " there" if position == target else ""
+        word = _number(control, position)
         parts.append(
-            f'<text class="number word{there}" x="132" y="{y + 5}">{escape(_number(control, position))}</text>'
+            f'<text class="number word{there}" x="{SWITCH_X + 28:g}" y="{y + 5}"{_squeezed(word, 6, 94)}>'
+            f"{escape(word)}</text>"
         )
         if position == target:
-            parts.append(f'<path class="goal" d="M82 {y}l-16 -8v16Z"/>')
+            parts.append(f'<path class="goal" d="M{SWITCH_X - 18:g} {y}l-16 -8v16Z"/>')
         if position == stands:
-            parts.append(
-                f'<circle class="knob lever{" unknown" if now is None else ""}" cx="{CENTRE_X:g}" cy="{y}" r="17"/>'
-            )
+            unknown = " unknown" if now is None else ""
+            parts.append(f'<circle class="knob lever{unknown}" cx="{SWITCH_X:g}" cy="{y}" r="17"/>')
     return "".join(parts)
 
 

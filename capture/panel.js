@@ -324,7 +324,8 @@ const meters = { key: "", bars: [] };
 function showLive(live) {
   const playing = live && live.units && live.units.length;
   seen.metered = Boolean(playing);
-  $("playing").textContent = !playing ? "Nothing sounds" : live.song || "Fingerprint";
+  const between = seen.state && seen.state.daemon && seen.state.daemon.doing === "take" ? "Between two takes" : "Nothing sounds";
+  $("playing").textContent = !playing ? between : live.song || "Fingerprint";
   $("position").value = playing ? Math.min(1, live.position_s / live.length_s) : 0;
   const settling = playing && live.song_position_s < 0;
   $("clock").textContent = !playing ? "" : settling ? `Settling: it begins in ${clock(-live.song_position_s)}` : `${clock(Math.min(live.song_position_s, live.song_length_s))} of ${clock(live.song_length_s)}`;
