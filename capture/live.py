@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from ..manifests.dataset import Dataset
 from ..manifests.levels import db
 from ..manifests.pcm import Float32
 from .daemon import Daemon
-from .fingerprint import Features
+from .fingerprint import Features, Fingerprint
 from .fingerprint_signal import STAIRS_DBFS
 from .interface import Sounding, Watchable
 from .knob_check import SINE_CREST_DB, Probed, steady_reduction_db
@@ -35,7 +37,8 @@ from .stream import Stream
 
 EVERY_S = 0.25
 WINDOW_S = 0.1  # of a meter's RMS
-HOP_S = 0.05  # from one expected gain to the next
+HOP_S = 0.02  # from one expected gain to the next
+COLUMNS = 400  # of the picture of a take
 REMEMBERED = 8  # songs whose expected gain is kept for the picture of a take
 SILENT_DBFS = -60.0  # a send under it says nothing about gain
 LEAST_DBFS = -120.0
@@ -53,7 +56,9 @@ class Live:
     daemon: Daemon
     _peaks: dict[str, float] = field(default_factory=dict)  # of this play so far
     _of: Play | None = None
-    _expected: dict[str, Features | None] = field(default_factory=dict)  # of this play, by unit_id: gains in dB
+    _expected: dict[str, Features] = field(default_factory=dict)  # of this play, by unit_id: gains in dB
+    _power: Features = field(default_factory=lambda: np.zeros(0))  # of what is sent in each of these hops
+    _hop_s: float = HOP_S
     _kept: list[Row] = field(default_factory=list)  # of the last songs
 
     @contextmanager
@@ -104,14 +109,18 @@ class Live:
         knobs = self.proof.knobs
         if knobs is None or play.song_id is None:
             return
-        hop = round(HOP_S * play.layout.sample_rate)
         sent = self.stream.staging.boost(play.dry)
+        hop = max(1, min(round(HOP_S * play.layout.sample_rate), len(sent) // COLUMNS))
+        self._hop_s = hop / play.layout.sample_rate
+        self._power = np.add.reduceat(np.square(sent).mean(axis=1), np.arange(0, len(sent), hop)) + 1e-12
         for take in play.takes:
             gains_db = knobs.expected_gains_db(take["unit_id"], take["setting_id"], sent, hop)
-            self._expected[take["unit_id"]] = gains_db
             if gains_db is not None:
+                self._expected[take["unit_id"]] = gains_db
                 named = {name: take[name] for name in ("song_id", "setting_id", "unit_id")}
-                self._kept.append(named | {"hop_s": HOP_S, "gains_db": [round(float(gain), 1) for gain in gains_db]})
+                edges = np.linspace(0, len(gains_db), COLUMNS + 1).astype(int)
+                columns = [self._gain_db(gains_db, begin, end) for begin, end in pairwise(edges)]
+                self._kept.append(named | {"expected_db": [round(gain, 2) for gain in columns]})
         self._kept = self._kept[-REMEMBERED:]
         write_live(self.dataset, EXPECTED, self._kept)
 
@@ -127,20 +136,31 @@ class Live:
             most = self._peaks[f"{number} {name}"] = max(self._peaks.get(f"{number} {name}", LEAST_DBFS), *peaks)
             rms = [level(float(value)) for value in np.sqrt(np.mean(np.square(audio[-window:]), axis=0))]
             row |= {f"{name}_rms_dbfs": rms, f"{name}_peak_dbfs": peaks, f"{name}_headroom_db": -most}
-        row |= reduction(sent, returned, window, self.proof.heard.get(place.unit_id))
+        probed = self.proof.heard.get(place.unit_id)
+        row |= reduction(sent, returned, window, probed)
         gains_db = self._expected.get(place.unit_id)
-        end_s = (sounding.frame - play.layout.song_start) / rate
-        if gains_db is not None and row["reduction_db"] is not None and WINDOW_S <= end_s < HOP_S * len(gains_db):
-            row["expected_db"] = -float(np.mean(gains_db[int((end_s - WINDOW_S) / HOP_S) : int(end_s / HOP_S) + 1]))
+        latency_s = (probed.latency_samples or 0.0) / rate if probed is not None else 0.0
+        end_s = (sounding.frame - play.layout.song_start) / rate - latency_s
+        if gains_db is not None and row["reduction_db"] is not None and WINDOW_S <= end_s < self._hop_s * len(gains_db):
+            begin, end = round((end_s - WINDOW_S) / self._hop_s), round(end_s / self._hop_s)
+            row["expected_db"] = -self._gain_db(gains_db, begin, max(end, begin + 1))
         return row
 
+    def _gain_db(self, gains_db: Features, begin: int, end: int) -> float:
+        """The gain over some hops together, as a meter of energy sees it."""
+        power = self._power[begin:end]
+        return float(10 * np.log10(np.sum(power * 10 ** (gains_db[begin:end] / 10)) / np.sum(power)))
+
     def _run(self, over: threading.Event) -> None:
+        failed = False
         while not over.wait(EVERY_S):
             try:
                 row = self.look()
-            except Exception as error:  # noqa: BLE001  meters may go out; the capture goes on
-                self.daemon.event("meters_failed", error=repr(error))
-                return
+            except Exception as error:  # noqa: BLE001  meters may fail; the capture goes on, and the log says it once
+                if not failed:
+                    self.daemon.event("meters_failed", error=repr(error))
+                failed = True
+                continue
             write_live(self.dataset, LIVE, row)
 
 
@@ -158,11 +178,15 @@ def reduction(sent: Float32, returned: Float32, window: int, probed: Probed | No
     if sent_dbfs < SILENT_DBFS:
         return nothing
     returned_dbfs = level(float(np.sqrt(np.mean(np.square(returned[-window:])))))
-    expected_db = None
-    if probed.fingerprint is not None:
-        stairs_db = [steady_reduction_db(probed.fingerprint, stair_dbfs) for stair_dbfs in STAIRS_DBFS]
-        expected_db = float(np.interp(sent_dbfs + SINE_CREST_DB, STAIRS_DBFS, stairs_db))
+    stairs_db = static_curve(probed.fingerprint) if probed.fingerprint is not None else None
+    expected_db = None if stairs_db is None else float(np.interp(sent_dbfs + SINE_CREST_DB, STAIRS_DBFS, stairs_db))
     return {"reduction_db": sent_dbfs + probed.static_gain_db - returned_dbfs, "expected_db": expected_db}
+
+
+@lru_cache(maxsize=16)
+def static_curve(fingerprint: Fingerprint) -> tuple[float, ...]:
+    """What a steady tone at each of the stairs loses, dB."""
+    return tuple(steady_reduction_db(fingerprint, stair_dbfs) for stair_dbfs in STAIRS_DBFS)
 
 
 def level(amplitude: float) -> float:

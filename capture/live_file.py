@@ -31,7 +31,8 @@ def live_of(dataset: Dataset) -> Row | None:
 
 
 def expected_of(dataset: Dataset, song_id: str, setting_id: str, unit_id: str) -> Row | None:
-    """`gains_db` that were expected of one of the last songs, one every `hop_s`; None where nobody knows any more."""
+    """`expected_db`, the gain that was expected of each of 400 parts of one of the last songs; None where nobody knows
+    any more."""
     rows = _read(dataset, EXPECTED)
     named = {"song_id": song_id, "setting_id": setting_id, "unit_id": unit_id}
     found = [row for row in rows if named.items() <= row.items()] if isinstance(rows, list) else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -39,7 +38,7 @@ def take_picture(dataset: Dataset, take_id: str) -> Row:
     wet, _ = read_audio(dataset.file(wet_path))
     return {
         "take_id": take_id, "song_id": song_id, "setting_id": setting_id, "seconds": len(dry) / rate,
-        "expected_db": expected and squeezed(expected["gains_db"], expected["hop_s"], len(dry) / rate),
+        "expected_db": expected and expected["expected_db"],
         **picture_of(dry, wet, (static_gain_db or 0.0) + staging_db),
     }  # fmt: skip
 
@@ -58,13 +57,6 @@ def picture_of(dry: Float32, wet: Float32, static_gain_db: float = 0.0, columns:
             for gain, level in zip(gain_db, before_dbfs, strict=True)
         ],
     }
-
-
-def squeezed(gains_db: Sequence[float], hop_s: float, seconds: float, columns: int = COLUMNS) -> list[float]:
-    """Gains, one every `hop_s`, as that of each column of a song of `seconds`."""
-    at_s = (np.arange(columns) + 0.5) * seconds / columns
-    times_s = (np.arange(len(gains_db)) + 0.5) * hop_s
-    return [round(float(gain), 2) for gain in np.interp(at_s, times_s, gains_db)]
 
 
 def _peaks(audio: Float32, edges: npt.NDArray[np.intp]) -> list[float]:
