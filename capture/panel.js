@@ -28,7 +28,7 @@ const clock = (seconds) => `${seconds < 0 ? "-" : ""}${Math.floor(Math.abs(secon
 function long(hours) {
   if (hours === null || hours === undefined) return "–";
   if (hours >= 48) return `${(hours / 24).toFixed(1)} days`;
-  return hours >= 1 ? `${hours.toFixed(1)} hours` : `${Math.round(hours * 60)} minutes`;
+  return hours >= 1 ? `${hours.toFixed(1)} hours` : `${Math.round(hours * 60)} min`;
 }
 
 // The door
@@ -126,8 +126,9 @@ function showState(state) {
   seen.state = state;
   const daemon = state.daemon, doing = daemon && daemon.doing;
   $("doing").textContent = daemon ? DOING[doing] || doing : state.counts && !state.counts.next ? "Everything is captured" : "No capture is running";
+  const failed = !daemon && state.alarms && state.alarms.length && state.alarms[0].alarm === "session_failed" ? state.alarms[0].told : null;
   const wanted = daemon && daemon.requested !== "go" && doing !== "paused" ? ` Will ${daemon.requested} after this take.` : "";
-  $("where").textContent = state.trouble || (daemon ? `${state.unit || ""}, ${daemon.setting_id || state.dataset}.${wanted}` : `${state.dataset}: buscomp capture goes on where it stopped.`);
+  $("where").textContent = state.trouble || (failed ? `The capture has failed: ${failed}` : daemon ? `${state.unit || ""}, ${daemon.setting_id || state.dataset}.${wanted}` : `${state.dataset}: buscomp capture goes on where it stopped.`);
   showQuestion(state.question);
   showFront(state.front);
   showProof(state.proof, doing);
@@ -232,10 +233,12 @@ function showTakes(takes) {
   const key = JSON.stringify(takes);
   if (key === seen.takes) return;
   seen.takes = key;
+  const several = new Set(takes.map((take) => take.unit_id)).size > 1;
   document.querySelector("#log tbody").replaceChildren(...takes.map((take) => {
     const row = made("tr"), status = made("td"), what = made("td", take.song), why = made("td", take.why), act = made("td");
     status.append(made("span", `${STATUS[take.status] || ""} ${take.status}`, `status ${take.status}`), made("small", take.take_id));
     what.append(made("small", take.setting_id));
+    if (several) what.append(made("small", take.unit_id));
     if (take.override_reason) why.append(made("small", take.override_reason));
     const gain = take.gain_reduction_mean_db === null ? "" : `${take.gain_reduction_mean_db.toFixed(1)} dB, ${take.gain_reduction_max_db.toFixed(1)} at most`;
     if (take.status === "accepted") {

@@ -16,6 +16,7 @@ from ..manifests.errors import BuscompError
 from ..manifests.schema import ACCEPTED, PLANNED
 from ..manifests.unit import Position, Unit
 from .control import requested
+from .daemon import LOGS
 from .daemon_state import daemon_of
 from .event_log import plain
 from .finish import finish
@@ -179,10 +180,12 @@ class PanelState:
         return f"{title} ({row['artist']})" if row.get("artist") else str(title)
 
     def _alarms(self, daemon: Row | None) -> list[Row]:
-        """The last alarms of the session, the newest first."""
-        if daemon is None:
-            return []
-        path = self._dataset.root / "logs" / f"{daemon['session_id']}.jsonl"
+        """The last alarms of the session, or of the one before, the newest first."""
+        logs = self._dataset.root / LOGS
+        if daemon is not None:
+            path = logs / f"{daemon['session_id']}.jsonl"
+        else:  # why the last one ended is still worth knowing
+            path = max(logs.glob("*.jsonl"), key=lambda log: log.stat().st_mtime, default=logs / "none.jsonl")
         rows = [row for row in tail(path) if row.get("event") == "alarm"]
         return [{name: row.get(name) for name in ("time", "alarm", "told")} for row in rows[: -CALLED - 1 : -1]]
 

@@ -32,6 +32,7 @@ from buscomp.capture.panel_state import PanelState
 from buscomp.capture.question import Desk, Question
 from buscomp.cli import main
 from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.errors import DeviceError
 from buscomp.manifests.tables import write_table
 from buscomp.tests import small_dataset
 
@@ -285,6 +286,17 @@ def test_the_stream_tells_state_and_meters_and_beats_while_nothing_changes(serve
     assert len(state["takes"]) == 12
     assert state["takes"][0]["latency_samples"] == 137.25
     assert found["live"]["song"].startswith("One <script>")
+
+
+def test_why_a_capture_has_failed_is_still_told_when_it_is_gone(served: Served):
+    with pytest.raises(DeviceError), running(served.dataset):
+        raise DeviceError("the device did not come back within 600 s")
+    state = served.events("state")["state"]
+    assert state["daemon"] is None
+    assert (state["alarms"][0]["alarm"], state["alarms"][0]["told"]) == (
+        "session_failed",
+        "the device did not come back within 600 s",
+    )
 
 
 def test_a_script_in_a_title_or_in_what_the_audio_says_stays_text(served: Served):

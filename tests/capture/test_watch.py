@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from buscomp.capture import commands, panel_commands
+from buscomp.capture import panel_commands
 from buscomp.capture.daemon import Daemon
 from buscomp.capture.finish import finish
 from buscomp.capture.live_file import LIVE, write_live
@@ -22,6 +22,7 @@ from buscomp.capture.question import Desk, Question
 from buscomp.capture.watch import watched
 from buscomp.cli import main
 from buscomp.manifests.dataset import Dataset
+from buscomp.manifests.unit import Position
 from buscomp.tests.capture_songs import GRID, put_songs
 
 NOW = datetime(2026, 3, 2, 12, 0)  # a Monday
@@ -55,8 +56,10 @@ LIVE_ROW = {
 
 
 def test_the_lines_tell_counts_rack_meters_and_the_open_question(half: Dataset) -> None:
-    values = {"threshold_db": -28.0, "attack_ms": 0.3, "release_s": 0.1, "ratio": 10.0, "makeup_db": 0.0,
-              "sidechain_hpf_hz": "off", "engaged": True}  # fmt: skip
+    values: dict[str, Position] = {
+        "threshold_db": -28.0, "attack_ms": 0.3, "release_s": 0.1, "ratio": 10.0, "makeup_db": 0.0,
+        "sidechain_hpf_hz": "off", "engaged": True,
+    }  # fmt: skip
     question = Question("bring", "u", None, "thr-28_att0p3_rel0p1_rat10", values, {**values, "ratio": 4.0})
     with half.lock(), Daemon.opened(half, "s1", 4, attended=True), Desk(half).open(question):
         write_live(half, LIVE, LIVE_ROW)
@@ -111,7 +114,6 @@ def test_a_page_that_cannot_be_served_is_told_before_anything_is_captured(
     half: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(panel_commands, "find_spec", lambda name: None if name == "uvicorn" else name)
-    assert commands.page_beside is panel_commands.page_beside
     line = ["capture", "--device", "virtual", "--panel", "--dataset", str(half.root)]
     told = CliRunner().invoke(main, line)
     assert told.exit_code == 2
