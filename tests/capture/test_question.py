@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from buscomp.capture import typed_lines
 from buscomp.capture.operator_panel import OperatorPanel
 from buscomp.capture.panel import AGAIN, Answer, Suspect
 from buscomp.capture.question import ANSWER, LONGEST_REASON, QUESTION, Desk, answer_question, open_question
@@ -45,12 +46,17 @@ class Silent:
     def type(self, text: bytes) -> None:
         os.write(self.writer, text)
 
+    def hang_up(self) -> None:
+        if self.writer >= 0:
+            os.close(self.writer)
+        self.writer = -1
+
 
 @pytest.fixture
 def terminal():
     silent = Silent()
     yield silent
-    os.close(silent.writer)
+    silent.hang_up()
     silent.lines.close()
 
 
@@ -161,13 +167,17 @@ def test_what_a_killed_daemon_left_open_is_cleared_by_the_next_and_nonsense_is_n
         assert open_question(folder) is None
 
 
-def test_typed_lines_come_one_by_one_and_nobody_is_waited_for(terminal):
+@pytest.mark.parametrize("can_wait", [True, False], ids=["by select", "by a thread"])
+def test_typed_lines_come_one_by_one_and_nobody_is_waited_for(terminal, monkeypatch, can_wait):
+    monkeypatch.setattr(typed_lines, "CAN_WAIT", can_wait)
     typed = TypedLines(terminal.lines)
     assert typed.line(0.01) is None
     terminal.type(b"a rea")
-    assert typed.line(0.01) is None
+    assert typed.line(0.2) is None
     terminal.type(b"son\nq\n")
-    assert (typed.line(0.01), typed.line(0.01), typed.line(0.01)) == ("a reason\n", "q\n", None)
+    assert (typed.line(5.0), typed.line(5.0), typed.line(0.01)) == ("a reason\n", "q\n", None)
+    terminal.hang_up()
+    assert (typed.line(5.0), typed.line(5.0)) == (GONE, GONE)
     assert TypedLines(io.StringIO("")).line(0.01) == GONE
 
 
