@@ -155,15 +155,17 @@ class Page:
         """State and meters, as long as somebody looks."""
         if self._viewers >= MOST_VIEWERS:
             return JSONResponse({"error": "too many pages are open"}, 503)
-        return StreamingResponse(self._stream(), media_type="text/event-stream")
+        return StreamingResponse(self._stream(request.cookies.get(self.cookie)), media_type="text/event-stream")
 
-    async def _stream(self) -> AsyncIterator[str]:
+    async def _stream(self, cookie: str | None) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
         told: dict[str, str] = {}
         spoke_at = 0.0
         self._viewers += 1
         try:
             while not self.over.is_set():
+                if not self.door.is_inside(cookie):  # logged out meanwhile
+                    return
                 meters = await asyncio.to_thread(self._state.meters)
                 for name, row in (("state", await self._read()), ("live", meters)):
                     text = json.dumps(row)

@@ -288,6 +288,19 @@ def test_the_stream_tells_state_and_meters_and_beats_while_nothing_changes(serve
     assert found["live"]["song"].startswith("One <script>")
 
 
+def test_whoever_logs_out_hears_nothing_more(served: Served):
+    other = Served(served.dataset, served.door, served.port, str(served.door.enter(served.door.new_key())))
+    with socket.create_connection(("127.0.0.1", other.port), timeout=20) as line:
+        line.sendall(
+            f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{other.port}\r\n"
+            f"Cookie: buscomp-{other.port}={other.cookie}\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert line.recv(100).startswith(b"HTTP/1.1 200")
+        assert other.ask("POST", "/logout", {})[0] == 200
+        while line.recv(65536):
+            pass
+
+
 def test_why_a_capture_has_failed_is_still_told_when_it_is_gone(served: Served):
     with pytest.raises(DeviceError), running(served.dataset):
         raise DeviceError("the device did not come back within 600 s")
