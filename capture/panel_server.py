@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from ..manifests.dataset import Dataset
 from ..manifests.errors import BuscompError, DatasetError, UsageError
@@ -29,7 +29,8 @@ from .control import request as ask_daemon
 from .daemon_state import daemon_of
 from .orders import Override, Retake, give_order
 from .panel import Answer
-from .panel_door import BODY_LIMIT, HEADERS, SESSION_S, Door, refusal
+from .panel_door import SESSION_S, Door
+from .panel_guard import Guard, json_of, told_error
 from .panel_state import PanelState
 from .question import answer_question
 from .take_picture import take_picture
@@ -75,7 +76,8 @@ class Page:
             Route("/link", self.link, methods=["POST"]),
             Route("/do", self.act, methods=["POST"]),
         ]
-        return Guard(Starlette(routes=routes, exception_handlers={BuscompError: told_error}), self)
+        inner = Starlette(routes=routes, exception_handlers={BuscompError: told_error})
+        return Guard(inner, self.names, self.port, self.is_inside, ("/", "/login", ICON, *FILES))
 
     async def show(self, request: Request) -> Response:
         """The page, or its door."""
@@ -194,60 +196,9 @@ class Page:
         return self.door.is_inside(request.cookies.get(self.cookie))
 
 
-class Guard:
-    """Refuses before anything is looked at, and puts the headers that browsers obey on every answer."""
-
-    def __init__(self, app: ASGIApp, page: Page):
-        self._app, self._page = app, page
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        request = Request(scope, receive)
-        page, path = self._page, scope["path"]
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        why = refusal(scope["method"], path, headers, page.names, page.port)
-        open_to_all = path in ("/", "/login", ICON, *FILES)
-
-        async def send_guarded(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                ours = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *ours]}
-            await send(message)
-
-        answer: ASGIApp = self._app
-        if why is not None:
-            answer = JSONResponse({"error": why}, 403)
-        elif not open_to_all and not page.is_inside(request):
-            answer = JSONResponse({"error": "log in first"}, 401)
-        await answer(scope, receive, send_guarded)
-
-
 async def no_icon(request: Request) -> Response:
     """There is none."""
     return Response(status_code=204)
-
-
-async def json_of(request: Request) -> Row:
-    """The body as JSON; `UsageError` when it is too long, or no object."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_LIMIT:
-            raise UsageError("a request is short", got="more", allowed=f"{BODY_LIMIT} bytes")
-    try:
-        row = json.loads(body)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
-        raise UsageError("a request is one JSON object")
-    return row
-
-
-async def told_error(request: Request, error: Exception) -> Response:
-    """One line for whoever asked."""
-    status = 409 if isinstance(error, DatasetError) else 400
-    return JSONResponse({"error": str(error)}, status)
 
 
 def listening_socket(host: str, port: int, or_any: bool) -> socket.socket:

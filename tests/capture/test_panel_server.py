@@ -211,6 +211,7 @@ def test_no_get_changes_anything(served: Served):
         (b"stop", 400),
         (b'["stop"]', 400),
         (b"\xff\xfe", 400),
+        (b"[" * 4000, 400),
         (b"", 400),
     ],
 )
