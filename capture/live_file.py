@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..manifests.storage import TEMPORARY_SUFFIX
 from .event_log import plain
 
 LIVE, EXPECTED = ".live.json", ".expected.json"
+STALE_S = 3.0
 Row = dict[str, Any]
 
 
@@ -25,8 +27,12 @@ def write_live(dataset: Dataset, name: str, document: object) -> None:
 
 
 def live_of(dataset: Dataset) -> Row | None:
-    """What the meters of `dataset` showed last; None where there are none."""
-    row = _read(dataset, LIVE)
+    """What the meters of `dataset` show; None where there are none, or where a killed capture has left them behind."""
+    try:
+        old_s = time.time() - (dataset.root / LIVE).stat().st_mtime
+    except OSError:
+        return None
+    row = _read(dataset, LIVE) if old_s < STALE_S else None
     return row if isinstance(row, dict) else None
 
 

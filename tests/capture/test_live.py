@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -89,6 +90,10 @@ def test_files_that_are_missing_or_spoiled_show_nothing(tmp_path: Path):
         assert live_of(dataset) is None
         assert expected_of(dataset, "s", "t", "u") is None
     write_live(Dataset(tmp_path / "nowhere"), LIVE, {})  # a folder that is gone stops nobody
+    write_live(dataset, LIVE, {"units": []})
+    assert live_of(dataset) == {"units": []}
+    os.utime(tmp_path / LIVE, (time.time() - 10,) * 2)  # of a capture that was killed
+    assert live_of(dataset) is None
 
 
 def test_while_a_capture_plays_measured_and_expected_reduction_agree(tmp_path: Path):
