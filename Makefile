@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-EXTRAS ?= train,report,annotate,transformers,export,midi,test
+EXTRAS ?= train,report,annotate,transformers,export,midi,panel,test
 
 .PHONY: demo test lint bench clean
 

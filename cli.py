@@ -29,6 +29,7 @@ VERBS = {
     "catalog": ("curation", "Song files -> songs.parquet and normalised dry audio."),
     "plan": ("capture", "Dry run of a capture: takes, hours, bytes, knob moves, days."),
     "capture": ("capture", "Play every song at every setting and record what comes back."),
+    "panel": ("capture", "One page for the person at the rack: what to turn, meters, takes, alarms."),
     "status": ("capture", "How far the capture is, and what the daemon is doing."),
     "pause": ("capture", "Let the running capture wait after the take in progress."),
     "resume": ("capture", "Let a paused capture go on."),
@@ -60,6 +61,7 @@ SECTIONS = {
 WIDEST = max(map(len, VERBS))  # so that the columns of all sections meet
 EXTRA_OF = {"torch": "train", "safetensors": "train", "matplotlib": "report", "jinja2": "report", "rtmidi": "midi"}
 EXTRA_OF |= dict.fromkeys(("mlcroissant", "jams", "bagit"), "export") | {"distributed": "cluster"}
+EXTRA_OF |= dict.fromkeys(("starlette", "uvicorn"), "panel")
 EXTRA_OF |= {"pedalboard": "plugins", "onnxruntime": "annotate", "onnx": "convert"}
 
 

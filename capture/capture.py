@@ -22,10 +22,14 @@ from .device import DeviceProfile, resolve_device
 from .interface import Interface
 from .knob_check import KnobCheck
 from .layout import TakeLayout
+from .live import Live
+from .operator_panel import OperatorPanel
+from .orders import Orders
 from .overrides import parse_overrides
 from .panel import Panel, open_panel
 from .preflight import Ready, commit_plan, preflight
 from .proof import Proof
+from .question import Desk
 from .rack import rack_of
 from .referee import Referee
 from .session import Session
@@ -49,12 +53,14 @@ def capture(
     extend: bool,
     overrides: Sequence[str] = (),
     faults: Sequence[str] = (),
+    page: bool = False,
     report: Callable[[str], None],
     progress: Callable[[int], Callable[[], None]],
 ) -> bool:
     """Play every planned song at every setting and keep what is right; goes on where an earlier session stopped.
 
-    Nothing is written before device, grid, unit, songs and disk are found fit. `report` gets one line at a time for
+    Nothing is written before device, grid, unit, songs and disk are found fit. `page`: `buscomp panel` runs beside it,
+    so that questions are answered without a terminal. `report` gets one line at a time for
     whoever watches; `progress(total)` gives a function to call after each take. False when it was asked to stop."""
     operator = operator or getpass.getuser()
     device_name, profile = resolve_device(device, dataset.root)
@@ -74,7 +80,7 @@ def capture(
         interface = open_interface(profile, ready, schedule)  # one that cannot be leaves a new dataset untouched
         open_things.callback(interface.close)
         control = Control(dataset)
-        panels = open_panels(profile, ready.units, interface)
+        panels = open_panels(profile, ready.units, interface, Desk(dataset, page))
         for panel in panels:
             open_things.callback(panel.close)
         journal = open_things.enter_context(dataset.journal())
@@ -84,7 +90,8 @@ def capture(
         row = session_row(dataset, device_name, profile, ready, interface, operator)
         session_id = str(row["session_id"])
         left = journal.counts().get("planned", 0)
-        daemon = open_things.enter_context(Daemon.opened(dataset, session_id, left, profile.alarm))
+        attended = not all(panel.hands_free for panel in panels)
+        daemon = open_things.enter_context(Daemon.opened(dataset, session_id, left, profile.alarm, attended=attended))
         attempts = Attempts(dataset, journal)
         knobs = KnobCheck(
             dataset,
@@ -125,7 +132,11 @@ def capture(
             daemon=daemon,
             report=report,
             step=progress(left),
+            orders=Orders(dataset),
+            operator=operator,
+            settings={setting.setting_id: setting for setting in ready.plan.settings},
         )
+        open_things.enter_context(Live(dataset, stream, rack, session.proof, daemon).running())
         journal.start_session(row)
         try:
             session.run()
@@ -178,18 +189,25 @@ def longest_frames(ready: Ready, profile: DeviceProfile) -> int:
     return TakeLayout.of(song, profile.sample_rate, silence_s, profile.max_latency_samples).frames
 
 
-def open_panels(profile: DeviceProfile, units: Sequence[Unit], interface: Interface) -> tuple[Panel, ...]:
-    """Whoever turns the knobs of each unit: the simulation itself, else what the profile says, else the operator."""
-    if profile.kind == "virtual":
-        from .virtual import VirtualInterface, VirtualPanel
+def open_panels(profile: DeviceProfile, units: Sequence[Unit], interface: Interface, desk: Desk) -> tuple[Panel, ...]:
+    """Whoever turns the knobs of each unit: what the profile says, else the operator; the simulation by itself, unless
+    the profile says that an operator is asked first."""
+    serials = [unit.serial if profile.units else None for unit in units]
+    if profile.kind != "virtual":
+        return tuple(
+            open_panel(place.panel or profile.panel, unit, serial, desk)
+            for place, unit, serial in zip(profile.places, units, serials, strict=True)
+        )
+    from .virtual import VirtualInterface, VirtualOperator, VirtualPanel
 
-        assert isinstance(interface, VirtualInterface)
-        return tuple(VirtualPanel(interface, number) for number in range(len(units)))
-
-    return tuple(
-        open_panel(place.panel or profile.panel, unit, unit.serial if profile.units else None)
-        for place, unit in zip(profile.places, units, strict=True)
-    )
+    assert isinstance(interface, VirtualInterface)
+    panels: list[Panel] = []
+    for number, (place, unit, serial) in enumerate(zip(profile.places, units, serials, strict=True)):
+        knobs = VirtualPanel(interface, number)
+        choice = place.panel or (profile.panel if "panel" in profile.model_fields_set else None)
+        asked = choice is not None and choice.kind == "operator"
+        panels.append(VirtualOperator(OperatorPanel(unit, serial=serial, desk=desk), knobs) if asked else knobs)
+    return tuple(panels)
 
 
 def session_row(

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from ..manifests.errors import DeviceError, UsageError
 from ..manifests.unit import Setting, Unit
-from .panel import AGAIN, Answer
+from .panel import AGAIN, Answer, Suspect
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class CommandPanel:
         """Run the program. `DeviceError` when it fails or takes longer than `timeout_s`."""
         self._run(setting, order(self._unit, setting, before))
 
-    def correct(self, setting: Setting, told: str) -> Answer:
+    def correct(self, setting: Setting, told: str, suspect: Suspect | None = None) -> Answer:
         """Run the program once more; the order holds `told`."""
         self._run(setting, order(self._unit, setting, None, told))
         return AGAIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -10,10 +11,11 @@ from ..manifests.console import counter, dataset_option, json_option, note, tell
 from .calibrate_commands import calibrate
 from .daemon_commands import pause, resume, status, stop
 from .devices import devices
+from .panel_commands import page_beside, panel
 from .plan_commands import plan
 from .profiles import complete
 
-__all__ = ["calibrate", "capture", "devices", "pause", "plan", "resume", "status", "stop"]
+__all__ = ["calibrate", "capture", "devices", "panel", "pause", "plan", "resume", "status", "stop"]
 
 
 @click.command()
@@ -46,6 +48,7 @@ __all__ = ["calibrate", "capture", "devices", "pause", "plan", "resume", "status
     metavar="FAULT",
     help="With --device virtual: commit a fault, such as swap, drop:256@1.5 or knob:release+1. Several times.",
 )
+@click.option("--panel", "with_page", is_flag=True, help="Serve the operator's page too: see `buscomp panel`.")
 @dataset_option
 @json_option
 def capture(
@@ -55,6 +58,7 @@ def capture(
     extend: bool,
     overrides: tuple[str, ...],
     faults: tuple[str, ...],
+    with_page: bool,
     dataset_path: Path,
     as_json: bool,
 ) -> None:
@@ -72,17 +76,19 @@ def capture(
 
     dataset = Dataset(dataset_path)
     try:
-        stopped = not carry_out(
-            dataset,
-            device=device,
-            grid=grid,
-            operator=operator,
-            extend=extend,
-            overrides=overrides,
-            faults=faults,
-            report=note,
-            progress=counter("capture"),
-        )
+        with page_beside(dataset.root) if with_page else nullcontext():
+            stopped = not carry_out(
+                dataset,
+                device=device,
+                grid=grid,
+                operator=operator,
+                extend=extend,
+                overrides=overrides,
+                faults=faults,
+                page=with_page,
+                report=note,
+                progress=counter("capture"),
+            )
     except KeyboardInterrupt:
         if not dataset.journal_path.exists():
             raise

@@ -28,9 +28,11 @@ class Daemon:
     `doing` says what begins now, `finished` that a take has ended, `event` is for the log alone, `alarm` calls a
     person, and `waiting` calls one again and again. Use it as a context manager (`opened`)."""
 
-    def __init__(self, dataset: Dataset, session_id: str, takes_left: int, alarm: Alarm, log: EventLog):
+    def __init__(
+        self, dataset: Dataset, session_id: str, takes_left: int, alarm: Alarm, log: EventLog, attended: bool = False
+    ):
         self._dataset, self._log, self._alarm = dataset, log, alarm
-        self._state = DaemonState(dataset, session_id)
+        self._state = DaemonState(dataset, session_id, attended)
         self._notifier = Notifier()
         self._left, self._done, self._rejected = takes_left, 0, 0
         self._durations_s: deque[float] = deque(maxlen=REMEMBERED)
@@ -46,13 +48,14 @@ class Daemon:
         takes_left: int,
         alarm_command: Sequence[str] = (),
         repeat_s: float = REPEAT_S,
+        attended: bool = False,
     ) -> Iterator[Daemon]:
-        """A daemon that is known to `buscomp status` as long as the block lasts. `UsageError` for an alarm command
-        that cannot be meant."""
+        """A daemon that is known to `buscomp status` as long as the block lasts. `attended`: a person turns knobs.
+        `UsageError` for an alarm command that cannot be meant."""
         with EventLog(dataset.root / LOGS / f"{session_id}.jsonl") as log:
             where = str(dataset.root.resolve())
             alarm = Alarm(alarm_command, log, dataset=where, session_id=session_id, repeat_s=repeat_s)
-            daemon = cls(dataset, session_id, takes_left, alarm, log)
+            daemon = cls(dataset, session_id, takes_left, alarm, log, attended)
             log.emit("session_begins", session_id=session_id, takes_left=takes_left)
             daemon.doing("starting")
             daemon._notifier.ready(f"{takes_left} takes to do")
@@ -98,6 +101,12 @@ class Daemon:
         self._rejected += status == "rejected"
         self._left -= status == "accepted"
         self._log.emit("take", take_id=take_id, status=status, reasons=list(reasons), **fields)
+        self._tell()
+
+    def planned_anew(self, take_ids: Sequence[str], reason: str) -> None:
+        """Accepted takes count for nothing any more, and are to be made again."""
+        self._left += len(take_ids)
+        self._log.emit("planned_anew", take_ids=list(take_ids), reason=reason)
         self._tell()
 
     def event(self, event: str, **fields: object) -> None:

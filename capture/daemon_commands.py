@@ -12,21 +12,27 @@ __all__ = ["pause", "resume", "status", "stop"]
 
 
 @click.command()
+@click.option("--watch", "watching", is_flag=True, help="Go on looking, with meters and questions, until Ctrl-C.")
 @dataset_option
 @json_option
-def status(dataset_path: Path, as_json: bool) -> None:
+def status(watching: bool, dataset_path: Path, as_json: bool) -> None:
     """How far the capture is, and what the daemon is doing.
 
     Takes by status, passes, hours left, rejected takes by reason, room on the disk, and the running daemon. It reads
     only, and may be asked at any time.
 
-    Example: buscomp status
+    Example: buscomp status --watch
     """
     from ..manifests.dataset import open_dataset
     from .control import requested
     from .standing import standing, told
 
     dataset = open_dataset(dataset_path)
+    if watching:
+        from .watch import watch
+
+        watch(dataset, as_json)
+        return
     found = standing(dataset)
     if found["daemon"] is not None:
         found["daemon"]["requested"] = requested(dataset)

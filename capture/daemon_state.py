@@ -27,7 +27,7 @@ Row = dict[str, Any]
 class DaemonState:
     """The daemon's side: `tell(take_id=..., doing="take")` changes some fields and keeps the others."""
 
-    def __init__(self, dataset: Dataset, session_id: str):
+    def __init__(self, dataset: Dataset, session_id: str, attended: bool = False):
         self._path = dataset.root / STATE
         self._lock = threading.Lock()
         self._fields: Row = {
@@ -35,6 +35,7 @@ class DaemonState:
             "host": socket.gethostname(),
             "session_id": session_id,
             "since": datetime.now(UTC),
+            "attended": attended,
         }
 
     def tell(self, **fields: object) -> None:

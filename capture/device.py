@@ -62,6 +62,7 @@ class DeviceProfile(Strict):
     latency_samples: float = Field(default=137.37, ge=0)  # of the simulated converters
     noise_dbfs: float = Field(default=-100.0, le=0)  # noise at the return, RMS
     seed: int = 1  # of that noise
+    pace: float | None = Field(default=None, gt=0, le=1000)  # so many times as fast as real time; null: at once
     specimen_seed: int | None = None  # which simulated specimen: tolerances, harmonics; null: the ideal one
     warm_up_degc: float = Field(default=0.0, ge=0, le=100)  # how far it warms up from the begin of a stream
 

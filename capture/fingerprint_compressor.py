@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..manifests.levels import from_db
+from ..manifests.pcm import Float32
 from .fingerprint import ratios_db
 from .fingerprint_signal import fingerprint_parts
 
@@ -61,7 +62,28 @@ def simulate(sample_rate: int, points: Sequence[Array]) -> Array:
 
 @lru_cache(maxsize=16384)
 def _simulated(sample_rate: int, point: tuple[float | None, ...]) -> Array:
-    signal, tables = fingerprint_parts(sample_rate), _tables(sample_rate)
+    signal = fingerprint_parts(sample_rate)
+    sums = _summed(sample_rate, point, _tables(sample_rate), signal.low)
+    return ratios_db(signal, sums / signal.energies)
+
+
+def programme_gains_db(sample_rate: int, point: Array, audio: Float32, hop_frames: int) -> Array:
+    """(windows,): what the compressor at `point` does to programme, `audio` (frames, channels) as it is sent: the mean
+    gain, dB, of every `hop_frames`. A high-pass in the side chain is not allowed for."""
+    level = np.maximum(np.abs(audio).max(axis=1), 1e-10)
+    square = np.square(audio, dtype=np.float64).mean(axis=1) + 1e-20
+    starts = np.arange(0, len(audio), hop_frames, dtype=np.intp)
+    tables = (20 * np.log10(level, dtype=np.float64), square, np.append(starts[1:], len(audio)))
+    key = tuple(None if math.isnan(x) else x for x in point.tolist())
+    gains = _summed(sample_rate, key, tables, slice(0, 0)) / np.add.reduceat(square, starts)
+    return np.asarray(20 * np.log10(gains), np.float64)
+
+
+def _summed(
+    sample_rate: int, point: tuple[float | None, ...], tables: tuple[Array, Array, npt.NDArray[np.intp]], low: slice
+) -> Array:
+    """(windows,): the square of every frame times its gain, summed; `tables` as `_tables` gives them, `low` the frames
+    of the low tone."""
     p = {name: math.nan if value is None else value for name, value in zip(POINT, point, strict=True)}
     for name, (least, most) in LIMITS.items():
         p[name] = min(max(p[name], least), most)
@@ -73,7 +95,7 @@ def _simulated(sample_rate: int, point: tuple[float | None, ...]) -> Array:
     times = [p["attack_ms"] - math.log(1000), p["auto_fast_s" if auto else "release_s"], p["auto_fill_s"]]
     steps = [-math.expm1(-1 / (sample_rate * math.exp(time))) for time in (*times, p["auto_slow_s"])]
     attack, release, fill, empty = steps
-    sums, low = np.zeros(len(signal.windows)), signal.low
+    sums = np.zeros(len(tables[2]))
     if p["follows_level"]:
         low_gain = from_db(-p["low_loss_db"])
         _following(
@@ -88,7 +110,7 @@ def _simulated(sample_rate: int, point: tuple[float | None, ...]) -> Array:
             *tables, sums, threshold_db, slope, knee_db, p["feedback"], share, attack, release, fill, empty, fall_db,
             p["low_loss_db"], low.start, low.stop,
         )  # fmt: skip
-    return ratios_db(signal, sums / signal.energies)
+    return sums
 
 
 @lru_cache(maxsize=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..manifests.pcm import Float32
 
@@ -42,6 +42,26 @@ class Interface(Protocol):
 
     def close(self) -> None:
         """Give the device back. Never hangs."""
+
+
+@dataclass(frozen=True)
+class Sounding:
+    """A glance at what sounds now, for a meter; no record of anything."""
+
+    frame: int  # of the send: so far it has been played and recorded
+    frames: int  # of the whole send
+    sent: Float32  # (n, outputs): the last frames up to `frame`
+    returned: Float32  # (n, inputs): what was recorded in the same frames
+    ended: int  # sends that are over and were not fetched yet: so many stand before this one
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """An interface that lets others look on while it plays."""
+
+    def sounding(self, frames: int) -> Sounding | None:
+        """The last `frames` at most of the send that sounds; None between sends. From any thread, at once, and never
+        in the way of the stream: what it shows may be a quarter of a second old."""
 
 
 def play_and_record(interface: Interface, send: Float32) -> Recording:

@@ -15,12 +15,14 @@ from typing import Any
 from ..manifests.dataset import Dataset
 from ..manifests.journal import Journal
 from ..manifests.pcm import Float32, pcm_sha256, to_float, write_flac
-from ..manifests.unit import Setting
-from .fingerprint import Fingerprint, measure_fingerprint
+from ..manifests.unit import Setting, Unit
+from .fingerprint import Features, Fingerprint, measure_fingerprint
+from .fingerprint_compressor import programme_gains_db
 from .fingerprint_model import UnitModel
 from .fingerprint_signal import STAIRS_DBFS, fingerprint_signal
 from .interface import Recording
 from .layout import TakeLayout
+from .panel import Suspect
 from .playlist import Play
 from .rack import RackUnit, columns_of
 from .reasons import Reason
@@ -62,6 +64,7 @@ class Probed:
     static_gain_db: float | None = None
     channel_imbalance_db: float | None = None
     latency_samples: float | None = None
+    suspect: Suspect | None = None  # the control that most likely stands elsewhere
 
     @property
     def loud_gain_db(self) -> float | None:
@@ -89,6 +92,17 @@ def steady_reduction_db(fingerprint: Fingerprint, level_dbfs: float) -> float:
     ends = {name.partition("@")[0]: n for n, name in enumerate(fingerprint.signal.names)}
     reached_db = [-float(fingerprint.gains_db[ends[f"stair{stair:.0f}"]]) for stair in STAIRS_DBFS if stair <= nearest]
     return max((after for before, after in itertools.pairwise(reached_db) if after > before + RISEN_DB), default=0.0)
+
+
+def suspect_of(unit: Unit, setting: Setting, verdict: Verdict) -> Suspect | None:
+    """The control that `verdict` names, and the position at which it would be the setting that sounds nearest."""
+    if verdict.knob is None:
+        return None
+    for position in unit.controls[verdict.knob].positions:
+        there = {**setting.values, verdict.knob: position}
+        if position != setting.values[verdict.knob] and unit.setting_id(there) == verdict.nearest_setting_id:
+            return Suspect(verdict.knob, position)
+    return Suspect(verdict.knob, None)
 
 
 class KnobCheck:
@@ -155,6 +169,7 @@ class KnobCheck:
             static_gain_db=examined.measured.get("static_gain_db"),
             channel_imbalance_db=examined.measured.get("channel_imbalance_db"),
             latency_samples=examined.measured.get("latency_samples"),
+            suspect=suspect_of(place.unit, setting, verdict) if verdict and word == MISMATCH else None,
         )
         self._keep(place, setting, play, recording, examined, probed, verdict)
         if probed.verdict != MISMATCH and play.occasion != WARM_UP:
@@ -167,6 +182,18 @@ class KnobCheck:
         accepted = replace(probed, verdict=UNKNOWN)
         self._trust(place, setting, accepted)
         return accepted
+
+    def expected_gains_db(self, unit_id: str, setting_id: str, sent: Float32, hop_frames: int) -> Features | None:
+        """(windows,): what the fitted model of the unit says about programme `sent` (frames, channels) at a setting, dB
+        re its gain under every threshold, for each `hop_frames`; None for a unit that no model explains."""
+        model, setting = self._models.get(unit_id), self._settings.get(setting_id)
+        if model is None or model.detents is None or setting is None:
+            return None
+        return programme_gains_db(self._sample_rate, model.detents.point(setting.values), sent, hop_frames)
+
+    def tolerate(self, code: str) -> None:
+        """Somebody accepts the alarm `code` by name from now on."""
+        self._tolerated |= {code}
 
     def _alarms(self, examined: Examined) -> list[str]:
         """What speaks against the recording itself, whatever the knobs do. Tones that repeat prove nothing about lost

@@ -10,7 +10,7 @@ from ..manifests.errors import BuscompError, DeviceError, UsageError
 from ..manifests.midi_mapping import ControlMidi
 from ..manifests.unit import Setting, Unit, shown
 from .command_panel import run_program
-from .panel import AGAIN, Answer
+from .panel import AGAIN, Answer, Suspect
 
 CONTROL_CHANGE, PROGRAM_CHANGE = 0xB0, 0xC0
 DATA_COARSE, DATA_FINE, NRPN_FINE, NRPN_COARSE = 6, 38, 98, 99  # controller numbers (MIDI 1.0)
@@ -41,7 +41,7 @@ class MidiPanel:
         if self._unit.midi.echo:
             require_echo(messages, heard)
 
-    def correct(self, setting: Setting, told: str) -> Answer:
+    def correct(self, setting: Setting, told: str, suspect: Suspect | None = None) -> Answer:
         """Send the setting once more."""
         self.bring(setting, None)
         return AGAIN

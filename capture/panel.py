@@ -1,7 +1,7 @@
 """Panels bring the unit to a setting.
 
     panel        who turns the knobs                        file
-    operator     a person in the terminal                   operator_panel.py
+    operator     a person, in the terminal or on the page   operator_panel.py
     midi         a unit that listens to MIDI                midi_panel.py
     command      a program of the user's: motors, a robot   command_panel.py
     virtual      the simulated unit turns its own           virtual.py
@@ -12,13 +12,16 @@ What a panel says is a claim: the fingerprint checks it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field, model_validator
 
 from ..manifests.midi_mapping import MidiChannel
-from ..manifests.unit import Setting, Unit
+from ..manifests.unit import Position, Setting, Unit
 from ..manifests.yaml_file import Strict
+
+if TYPE_CHECKING:
+    from .question import Desk
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ class Answer:
 
 
 AGAIN = Answer("again")
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """The control that most likely stands elsewhere, as the audio says."""
+
+    control: str  # its name in the unit profile
+    position: Position | None  # where it seems to stand; None where that is no position, or cannot be told
 
 
 class OperatorStopped(KeyboardInterrupt):
@@ -46,9 +57,9 @@ class Panel(Protocol):
         it cannot be brought there, `UsageError` when nobody is there or the profile does not say how,
         `OperatorStopped`. A `KeyboardInterrupt` ends it at once."""
 
-    def correct(self, setting: Setting, told: str) -> Answer:
-        """The audio does not confirm `setting`: `told` says what it looks like. Returns when the knobs were looked at
-        or sent once more, with what to do now. Raises as `bring` does."""
+    def correct(self, setting: Setting, told: str, suspect: Suspect | None = None) -> Answer:
+        """The audio does not confirm `setting`: `told` says what it looks like, `suspect` which control it is, if it is
+        one. Returns when the knobs were looked at or sent once more, with what to do now. Raises as `bring` does."""
 
     def close(self) -> None:
         """Give back what the panel holds."""
@@ -76,9 +87,9 @@ class PanelChoice(Strict):
         return self
 
 
-def open_panel(choice: PanelChoice, unit: Unit, serial: str | None = None) -> Panel:
+def open_panel(choice: PanelChoice, unit: Unit, serial: str | None = None, desk: Desk | None = None) -> Panel:
     """The panel of one unit, tried out as far as that turns no knob. An operator is told `serial`, where several units
-    stand at the rack."""
+    stand at the rack, and is asked at `desk` too."""
     if choice.kind == "midi":
         from .midi_panel import MidiPanel
 
@@ -90,4 +101,4 @@ def open_panel(choice: PanelChoice, unit: Unit, serial: str | None = None) -> Pa
         return CommandPanel(unit, choice.command, timeout_s=choice.timeout_s, wait_s=choice.wait_s)
     from .operator_panel import OperatorPanel
 
-    return OperatorPanel(unit, serial=serial)
+    return OperatorPanel(unit, serial=serial, desk=desk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from functools import cached_property
@@ -118,17 +118,23 @@ class Plan:
         """How long one fingerprint takes at `setting`; 0 where none are played."""
         return FINGERPRINT_S + overhead_s + settle_s(self.unit, setting.values) if self.fingerprint else 0.0
 
-    def passes(self, overhead_s_per_take: float = OVERHEAD_S_PER_TAKE) -> list[Pass]:
-        """What the calendar has to place: each pass with the turning and the fingerprints before it."""
+    def passes(
+        self,
+        overhead_s_per_take: float = OVERHEAD_S_PER_TAKE,
+        left: Sequence[Visit] | None = None,
+        songs_left: Mapping[str, Collection[str]] | None = None,
+    ) -> list[Pass]:
+        """What the calendar has to place: each pass with the turning and the fingerprints before it. Of a capture that
+        has begun: the visits that are `left`, and the `songs_left` of each setting."""
         found = []
         attended_s = 0.0
         before: Setting | None = None
-        for visit in self.visits:
+        for visit in self.visits if left is None else left:
             attended_s += self.fingerprint_s(visit.setting)
             attended_s += move_cost_s(before, visit.setting, self.unit) if before else 0.0
             before = visit.setting
             if visit.kind == "pass":
-                song_ids = self.songs_by_setting[visit.setting.setting_id]
+                song_ids = (songs_left or self.songs_by_setting)[visit.setting.setting_id]
                 alone_s = self.pass_s(visit.setting, song_ids, overhead_s_per_take) + self.fingerprint_s(visit.setting)
                 found.append(Pass(attended_s, alone_s))
                 attended_s = 0.0

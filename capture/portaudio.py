@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from ..manifests.errors import DeviceError, UsageError
 from ..manifests.pcm import Float32
 from .audio_process import AudioProcess
 from .device import DeviceProfile
-from .interface import Recording
+from .interface import Recording, Sounding
 from .player import Counter
 from .portaudio_child import Attach, Attached, Opened, PlayTake, TakeDone, Withdraw, Withdrawn, serve
 from .take_buffer import TakeBuffer
@@ -36,6 +36,7 @@ OPEN_LIMIT_S = 30.0  # JACK takes about 5 s longer to start after a client that 
 STALL_S = 8.0  # plus four blocks, without one callback. A JACK client that was killed holds up its server for 5 s
 POLL_S = 0.02
 SLOTS = 2  # takes queued or not yet fetched
+SEEN_LATE_S = 0.1  # what a meter is shown is so old, so that it has certainly been recorded
 GROWTH = 1.25  # a buffer that is too short is made so much longer than the take
 Answer = TypeVar("Answer")
 
@@ -46,6 +47,7 @@ class _Slot:
 
     slot: int
     frames: int
+    begin: int  # frame of the stream in which it begins: a guess, a block or two early, until one before it has ended
 
 
 class PortAudioInterface:
@@ -102,7 +104,9 @@ class PortAudioInterface:
             self._buffers[slot].send[: len(send), channel] = send[:, column]
         with self._speaking():
             process.tell(PlayTake(slot, len(send)))
-            self._on_the_way.append(_Slot(slot, len(send)))
+            before = self._on_the_way[-1] if self._on_the_way else None
+            begin = before.begin + before.frames if before else 0
+            self._on_the_way.append(_Slot(slot, len(send), max(begin, self._streamed.value)))
 
     def record(self) -> Recording:
         """What came back (frames, inputs of the profile's wiring) during the oldest send not yet fetched.
@@ -136,6 +140,21 @@ class PortAudioInterface:
             if taken_back:
                 self._on_the_way.pop()
         return taken_back
+
+    def sounding(self, frames: int) -> Sounding | None:
+        """See `Watchable`. It reads the counter and the memory that the callback fills anyway."""
+        now = self._streamed.value - round(SEEN_LATE_S * self.sample_rate) - 2 * self.block_size
+        buffers = tuple(self._buffers)
+        for ended, take in enumerate(tuple(self._on_the_way)):
+            if take.begin <= now < take.begin + take.frames and take.slot < len(buffers):
+                sent, returned, end = buffers[take.slot].send, buffers[take.slot].returned, now - take.begin
+                if min(len(sent), len(returned)) < end:  # closed this moment
+                    return None
+                piece = slice(max(0, end - frames), end)
+                return Sounding(
+                    end, take.frames, sent[piece][:, self._outputs], returned[piece][:, self._inputs], ended
+                )
+        return None
 
     def close(self) -> None:
         """Give the device back. Never hangs: after 5 s the audio process is killed."""
@@ -202,6 +221,10 @@ class PortAudioInterface:
             self._lose(process)
             raise
         if isinstance(message, TakeDone):
+            place, begin = len(self._done), message.stream_frame
+            for number in range(place, len(self._on_the_way)):
+                self._on_the_way[number] = replace(self._on_the_way[number], begin=begin)
+                begin += self._on_the_way[number].frames
             self._done.append(message)
         self._usable = usable
         return message

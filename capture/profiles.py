@@ -19,7 +19,7 @@ Kind = Literal["grid", "unit", "device"]
 SHIPPED: dict[Kind, tuple[str, ...]] = {
     "grid": ("grid", "grid-192", "grid-demo"),
     "unit": ("ssl-500-bus", "la-2a"),
-    "device": ("fireface", "virtual"),
+    "device": ("fireface", "virtual", "virtual-operator"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -33,9 +33,11 @@ class Proof:
     control: Control
     daemon: Daemon
     report: Callable[[str], None]
+    heard: dict[str, Probed] = field(default_factory=dict)  # by unit_id: its last fingerprint since it was turned
 
     def bring(self, setting: Setting, before: Setting | None) -> None:
         """Let every panel turn its unit to `setting`; `before` is where they stood, if that is known."""
+        self.heard.clear()
         for place in self.rack:
             named: dict[str, Any] = {"setting_id": setting.setting_id, "unit_id": place.unit_id}
             with self.control.interruptible():
@@ -126,7 +128,7 @@ class Proof:
             )
         named = {"setting_id": setting.setting_id, "unit_id": place.unit_id}
         with self.control.interruptible(), self.daemon.waiting("waiting for a correction", probed.told, **named):
-            answer = place.panel.correct(setting, probed.told)
+            answer = place.panel.correct(setting, probed.told, probed.suspect)
         if answer.kind == "stop":
             raise Stopped
         return answer.reason if answer.kind == "accept" else None
@@ -135,6 +137,7 @@ class Proof:
         assert self.knobs is not None
         probed = self.knobs.examine(place, setting, play, recording, self.stream.loopback(recording))
         named = {"setting_id": setting.setting_id, "unit_id": place.unit_id, "occasion": play.occasion}
+        self.heard[place.unit_id] = probed
         self.daemon.event("fingerprint", verdict=probed.verdict, told=probed.told, **named)
         if probed.verdict == MISMATCH:
             self.report(f"{setting.setting_id}: {probed.told}")

@@ -78,6 +78,7 @@ class Reason(StrEnum):
         "(5th to 95th percentile) under 0.3 dB. Bypass, or a loopback instead of the unit",
     )
     KNOB_MOVED = "knob_moved", "the fingerprint of the setting before or after the take is not that of the setting"
+    RETAKE = "retake", "the operator wanted it made again"
 
     # what is there without a song
     DC_OFFSET = "dc_offset", "the mean of a channel is above 0.0005 of full scale (-66 dBFS)"
@@ -91,11 +92,13 @@ class Reason(StrEnum):
         return member
 
 
-# A person may accept such a take by a named override: it holds aligned audio. The others leave none.
+# A person may accept such a take by a named override: it holds aligned audio. The others leave none, or were that
+# person's own wish.
 OVERRIDABLE = frozenset(Reason) - {
     Reason.FRAMES,
     Reason.NOT_FINITE,
     Reason.DEVICE_LOST,
     Reason.SILENT_RETURN,
     Reason.PROBE_NOT_FOUND,
+    Reason.RETAKE,
 }

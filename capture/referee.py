@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ class Referee:
     block_size: int  # of the driver
     daemon: Daemon
     report: Callable[[str], None]
-    overrides: Mapping[str, str] = field(default_factory=dict)  # reason code: who accepts it, and why
+    overrides: dict[str, str] = field(default_factory=dict)  # reason code: who accepts it, and why
     made: list[str] = field(default_factory=list)  # take_ids accepted in this pass
     _tries: dict[str, int] = field(default_factory=dict)  # unit and song: rejections in this pass
     _given_up_in_a_row: int = 0

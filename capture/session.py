@@ -7,15 +7,16 @@ one sounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
 from ..manifests.dataset import Dataset
-from ..manifests.errors import DeviceError
+from ..manifests.errors import DatasetError, DeviceError
 from ..manifests.journal import Journal
 from ..manifests.pcm import Float32, read_audio
+from ..manifests.schema import ACCEPTED, PLANNED
 from ..manifests.storage import require_space
 from ..manifests.unit import Setting
 from .attempts import Attempts
@@ -23,6 +24,8 @@ from .daemon import Daemon
 from .interface import Recording
 from .knob_check import Probed
 from .layout import TakeLayout
+from .orders import Orders, Retake
+from .overrides import parse_overrides
 from .playlist import Play, Playlist
 from .proof import Proof
 from .rack import RackUnit
@@ -56,18 +59,24 @@ class Session:
     daemon: Daemon
     report: Callable[[str], None]  # one line for whoever watches
     step: Callable[[], None] = lambda: None  # called after each play
+    orders: Orders | None = None  # what the operator wants between two takes
+    operator: str = ""  # in whose name orders are given
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # every one that can be visited once more, by id
+    _stands: Setting | None = None  # where the units were brought last
+    _again: set[str] = field(default_factory=set)  # setting_ids with takes that are to be made again
+    _asked: set[str] = field(default_factory=set)  # take_ids to be made again once they are accepted
 
     def run(self) -> None:
         """Carry out the visits. `Stopped` when asked to stop, `DeviceError` when the device is gone for good, nothing
         comes out right, or knobs do not stand where they should."""
         self.attempts.clear_unfinished()
         self._read_dry: Callable[..., tuple[Float32, int]] = lru_cache(maxsize=SONGS_IN_MEMORY)(read_audio)
-        before: Setting | None = None
         try:
-            for visit in self.visits:
+            for visit in self._visits():
                 self.stream.pause_or_stop()
-                self.proof.bring(visit.setting, before)
-                before = visit.setting
+                self._make_again()
+                self.proof.bring(visit.setting, self._stands)
+                self._stands = visit.setting
                 if visit.kind == "pass":
                     self._pass(visit.setting)
                     self.dataset.snapshot(self.journal)
@@ -77,6 +86,60 @@ class Session:
                     self.proof.prove(visit.setting, visit.kind)
         finally:
             self.stream.close()
+
+    def _visits(self) -> Iterator[Visit]:
+        """The visits, then a pass at every setting with takes that are to be made again."""
+        yield from self.visits
+        self._make_again()
+        while self._again:
+            yield Visit(self.settings[self._again.pop()], "pass")
+            self._make_again()
+
+    def _make_again(self) -> None:
+        """Carry out what was ordered; takes that are to be made again where the units still stand are made now."""
+        self._follow_orders()
+        if self._stands is not None and self._stands.setting_id in self._again:
+            self._again.remove(self._stands.setting_id)
+            self._pass(self._stands)
+            self.dataset.snapshot(self.journal)
+
+    def _follow_orders(self, setting: Setting | None = None) -> list[Row]:
+        """Carry out what was ordered since. Takes at `setting`, whose pass is under way, that are to be made again;
+        those at other settings have their turn after all visits."""
+        while self.orders is not None and (order := self.orders.next()) is not None:
+            if isinstance(order, Retake):
+                self._asked.add(order.take_id)
+                continue
+            self.referee.overrides |= parse_overrides([f"{order.code}={order.why}"], self.operator)
+            if self.proof.knobs is not None:
+                self.proof.knobs.tolerate(order.code)
+            self.daemon.event("override", code=order.code, because=self.referee.overrides[order.code])
+            self.report(f"From now on {order.code} is accepted: {order.why}")
+        here = []
+        for take in [again for take_id in sorted(self._asked) if (again := self._planned_anew(take_id))]:
+            if setting is not None and take["setting_id"] == setting.setting_id:
+                here.append(take)
+            elif take["setting_id"] in self.settings:
+                self._again.add(take["setting_id"])
+        return here
+
+    def _planned_anew(self, take_id: str) -> Row | None:
+        """The next attempt at a take that was asked for; None while it is not accepted yet, or where it never will."""
+        try:
+            take = self.journal.take(take_id)
+        except DatasetError as error:
+            take = {"status": str(error)}
+        if take["status"] == PLANNED:  # it sounds, or its turn comes
+            return None
+        self._asked.remove(take_id)
+        if take["status"] != ACCEPTED:  # of a rejected one the next attempt is planned anyway
+            self.daemon.event("retake_refused", take_id=take_id, status=take["status"])
+            return None
+        (again,) = self.attempts.supersede([take_id], Reason.RETAKE)
+        self.referee.made = [made for made in self.referee.made if made != take_id]
+        self.daemon.planned_anew([take_id], Reason.RETAKE)
+        self.report(f"{take_id} is made again as {again}")
+        return self.journal.take(again)
 
     def _pass(self, setting: Setting) -> None:
         """All planned songs at `setting`, between two fingerprints that agree."""
@@ -92,6 +155,7 @@ class Session:
                 return
             again = self.attempts.supersede(self.referee.made, Reason.KNOB_MOVED)
             told = f"a knob moved during the pass at {setting.setting_id} ({moved}): {len(again)} takes are made again"
+            self.daemon.planned_anew(again, Reason.KNOB_MOVED)
             self.daemon.alarm("knob_moved", told, setting_id=setting.setting_id)
             self.report(told)
         raise DeviceError(
@@ -107,6 +171,9 @@ class Session:
         closing = False  # the closing fingerprint is waiting, under way, or done
         moved: str | None = None
         while True:
+            if wanted := self._follow_orders(setting):
+                closing = False
+                playlist.add(partial(self._load, setting, [take]) for take in wanted)
             if not closing and not playlist.waiting and self.stream.may_go_on():
                 closing = True
                 playlist.add(self.proof.closing(setting))

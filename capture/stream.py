@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..manifests.errors import BuscompError, DeviceError
 from ..manifests.pcm import Float32
@@ -36,10 +37,13 @@ class Stream:
     control: Control
     daemon: Daemon
     report: Callable[[str], None]
+    playing: deque[Play] = field(default_factory=deque)  # the plays that sound or were not fetched yet, oldest first
 
     def playlist(self) -> Playlist:
         """An empty one on this stream."""
-        return Playlist(self.interface, self.send_of, self.may_go_on)
+        playlist = Playlist(self.interface, self.send_of, self.may_go_on)
+        self.playing = playlist.under_way
+        return playlist
 
     def send_of(self, play: Play) -> Float32:
         """What is sent for `play`, to every output."""
@@ -55,6 +59,7 @@ class Stream:
         while True:
             play = load()
             self.daemon.doing("fingerprint", lasts_s=play.layout.frames / play.layout.sample_rate)
+            self.playing = deque([play])
             try:
                 self.interface.play(self.send_of(play))
                 return play, self.interface.record()

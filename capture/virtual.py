@@ -10,6 +10,7 @@ docs/reference/virtual.md.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,8 +26,8 @@ from ..manifests.unit import Position, Setting, Unit, shown
 from .analogue import Colour, Latency, convert, least_latency_samples, noise_key, planar, sent
 from .device import DeviceProfile
 from .faults import Fault, FaultSchedule, Place
-from .interface import Recording
-from .panel import AGAIN, Answer
+from .interface import Recording, Sounding
+from .panel import AGAIN, Answer, Panel, Suspect
 from .simulator import Knobs, compress_into, rested_state
 from .specimen import DETENTS, IDEAL, Specimen, WarmUp, detents_away
 from .wiring import Wiring
@@ -44,7 +45,8 @@ class VirtualInterface:
     What is sent is clipped at full scale as a converter does, goes through each unit, returns `latency_samples` later
     with white noise of `noise_dbfs` RMS, and is clipped and rounded to 24 bits. The units remember: they do not know
     about takes. The same seed and the same calls give the same audio. Nothing happens before `record` asks for it,
-    and no time passes between sends.
+    and no time passes between sends. With a `pace` a send lasts as long as it should, divided by that, and meters see
+    it go by.
 
     `specimens` are the units of `wiring`, in order; without any they are ideal: the dynamics of the printed knobs
     and nothing else. `faults` may be a schedule that outlives the interface."""
@@ -64,6 +66,7 @@ class VirtualInterface:
         wiring: Wiring | None = None,
         specimens: Sequence[Specimen] = (),
         faults: Sequence[Fault] | FaultSchedule = (),
+        pace: float | None = None,
     ):
         one = tuple(range(1, channels + 1))
         self._wiring = wiring or Wiring.of(sends=(one,), returns=(one,), cv_returns=((),), loopback=None)
@@ -86,6 +89,10 @@ class VirtualInterface:
         self._before: Float32 | None = None  # the send before
         self._frame = 0  # of the stream
         self._dead: str | None = None
+        self._pace = pace
+        self._queued_at: deque[float] = deque()  # on the monotonic clock
+        self._free_at = 0.0  # when the send before has ended
+        self._sounds: tuple[Float32, Float32, float] | None = None  # sent, returned, when it began
 
     @classmethod
     def of_profile(cls, profile: DeviceProfile, unit: Unit, schedule: FaultSchedule) -> VirtualInterface:
@@ -110,6 +117,7 @@ class VirtualInterface:
             wiring=profile.wiring,
             specimens=specimens,
             faults=schedule,
+            pace=profile.pace,
         )
 
     def turn(self, values: Mapping[str, Position], unit: int = 0) -> None:
@@ -125,6 +133,7 @@ class VirtualInterface:
         if len(self._queue) >= AT_ONCE:
             raise ValueError(f"{AT_ONCE} sends are on their way already")
         self._queue.append(np.ascontiguousarray(send, np.float32))
+        self._queued_at.append(time.monotonic())
 
     def record(self) -> Recording:
         """What returns (frames, inputs) for the oldest send. `DeviceError` when a fault kills the device."""
@@ -133,6 +142,7 @@ class VirtualInterface:
             raise ValueError("nothing was played")
         faults = self._schedule.next_send()
         send = self._queue.popleft()
+        queued_at = self._queued_at.popleft()
         if deaths := [fault for fault in faults if fault.name == "die"]:
             self._dead = (
                 f"the virtual device died {deaths[0].at_s:g} s after the beginning of send {self._schedule.sends}"
@@ -153,6 +163,7 @@ class VirtualInterface:
                 audio[:, columns] = fault.apply(audio[:, columns], self.sample_rate, rng)
         if any(fault.place in (Place.STREAM, Place.RETURN) for fault in faults):
             audio = _to_24_bits(audio)
+        self._let_time_pass(send, audio, queued_at)
         flags = [round(fault.at_s * self.sample_rate) for fault in faults if fault.name == "xrun"]
         recording = Recording(
             audio,
@@ -174,7 +185,18 @@ class VirtualInterface:
         if len(self._queue) < AT_ONCE:
             return False
         self._queue.pop()
+        self._queued_at.pop()
         return True
+
+    def sounding(self, frames: int) -> Sounding | None:
+        """See `Watchable`; None without a pace."""
+        if (sounds := self._sounds) is None or self._pace is None:
+            return None
+        sent, returned, began_at = sounds
+        frame = min(max(int((time.monotonic() - began_at) * self.sample_rate * self._pace), 0), len(sent))
+        return Sounding(
+            frame, len(sent), sent[max(0, frame - frames) : frame], returned[max(0, frame - frames) : frame], 0
+        )
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -183,11 +205,24 @@ class VirtualInterface:
         """Open the device again after it died: a new stream, and every knob of the units where it was."""
         self._dead = None
         self._queue.clear()
+        self._queued_at.clear()
         self._frame = 0
 
     def _require_life(self) -> None:
         if self._dead is not None:
             raise DeviceError(self._dead)
+
+    def _let_time_pass(self, send: Float32, audio: Float32, queued_at: float) -> None:
+        """Be back when `send` has ended, had it begun right behind the one before or when it was queued."""
+        if self._pace is None:
+            return
+        began_at = max(queued_at, self._free_at)
+        self._free_at = began_at + len(send) / self.sample_rate / self._pace
+        self._sounds = send, audio, began_at
+        try:
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
+        finally:
+            self._sounds = None
 
     def _through_everything(self, send: Float32, faults: Sequence[Fault]) -> Float32:
         """`(frames, inputs)`, a block at a time; cut where a knob is moved in the middle."""
@@ -226,13 +261,38 @@ class VirtualPanel:
         """Turn every control at once."""
         self._interface.turn(setting.values, self._unit)
 
-    def correct(self, setting: Setting, told: str) -> Answer:
+    def correct(self, setting: Setting, told: str, suspect: Suspect | None = None) -> Answer:
         """Turn them once more."""
         self.bring(setting, None)
         return AGAIN
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+class VirtualOperator:
+    """A `Panel` for which a person answers, and the simulated knobs follow the answer: a rehearsal without hardware."""
+
+    hands_free = False
+
+    def __init__(self, operator: Panel, knobs: VirtualPanel):
+        self._operator, self._knobs = operator, knobs
+
+    def bring(self, setting: Setting, before: Setting | None) -> None:
+        """Ask, then turn what was asked for."""
+        self._operator.bring(setting, before)
+        self._knobs.bring(setting, before)
+
+    def correct(self, setting: Setting, told: str, suspect: Suspect | None = None) -> Answer:
+        """Ask, then turn it once more, unless it is taken as it is."""
+        answer = self._operator.correct(setting, told, suspect)
+        if answer == AGAIN:
+            self._knobs.bring(setting, None)
+        return answer
+
+    def close(self) -> None:
+        """Nothing to give back."""
+        self._operator.close()
 
 
 class _VirtualUnit:

@@ -97,7 +97,9 @@ def test_halves_of_a_device_that_lack_channels_do_not_make_a_name_ambiguous():
 
 
 def test_an_unknown_device_is_told_with_the_profiles_and_the_devices_seen():
-    with pytest.raises(UsageError, match=r"got babyface \(allowed: profiles fireface, virtual; devices.*UCX.*Core"):
+    with pytest.raises(
+        UsageError, match=r"got babyface \(allowed: profiles fireface, virtual, virtual-operator; devices.*UCX.*Core"
+    ):
         choose_device(STUDIO, DeviceProfile(match="babyface"))
     with pytest.raises(UsageError, match="devices of this system: none"):
         choose_device([], DeviceProfile(match="babyface"))

@@ -26,7 +26,7 @@ def no_portaudio(tmp_path, monkeypatch):
 def test_without_portaudio_the_profiles_are_still_listed_and_one_line_says_what_to_install():
     told = CliRunner().invoke(verb.devices)
     assert told.exit_code == 0, told.output
-    assert told.output.splitlines()[0] == "Profiles: fireface, virtual"
+    assert told.output.splitlines()[0] == "Profiles: fireface, virtual, virtual-operator"
     assert len(told.output.splitlines()) == 2
     assert "libportaudio2" in told.output
 
@@ -34,7 +34,7 @@ def test_without_portaudio_the_profiles_are_still_listed_and_one_line_says_what_
 @pytest.mark.usefixtures("no_portaudio")
 def test_as_json_the_missing_library_is_a_value():
     listed = json.loads(CliRunner().invoke(verb.devices, ["--json"]).output)
-    assert listed["profiles"] == ["fireface", "virtual"]
+    assert listed["profiles"] == ["fireface", "virtual", "virtual-operator"]
     assert listed["devices"] == []
     assert "PortAudio cannot be loaded" in listed["missing"]
 

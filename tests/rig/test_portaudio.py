@@ -165,3 +165,27 @@ def test_the_verb_devices_lists_fireface_with_its_channels(rig: Rig):
     fireface = next(device for device in listed["devices"] if device["name"] == "fireface")
     assert (fireface["sends"], fireface["returns"], fireface["sample_rate"]) == (3, 2, 44100)
     assert listed["missing"] is None
+
+
+def test_meters_see_the_very_samples_of_the_take_that_sounds_and_of_the_one_that_follows_it(rig: Rig):
+    """What `sounding` shows while a take plays is, frame for frame, what `record` gives in the end."""
+    sends = [plucks(1.5), plucks(1.3)]
+    seen = []
+    with opened(longest_frames=max(map(len, sends))) as interface:
+        for send in sends:
+            interface.play(send)
+        ends_s = time.monotonic() + 3.4
+        while time.monotonic() < ends_s:  # nothing is fetched meanwhile: what has ended still stands before
+            if (now := interface.sounding(4410)) is not None:
+                seen.append((time.monotonic(), now))
+            time.sleep(0.05)
+        recordings = [interface.record() for _ in sends]
+        time.sleep(0.3)
+        assert interface.sounding(4410) is None
+    assert {now.frames for _, now in seen} == {len(send) for send in sends}
+    assert len(seen) > 20
+    for _, now in seen:
+        place = 0 if now.frames == len(sends[0]) else 1
+        piece = slice(now.frame - len(now.returned), now.frame)
+        np.testing.assert_array_equal(now.returned, recordings[place].audio[piece])
+        np.testing.assert_array_equal(now.sent, sends[place][piece])
