@@ -67,14 +67,20 @@ class BlockLstm(nn.LSTM):
 
     def pooled_weights(self) -> Tensor:
         """Those of what is pooled, as a view (4 * hidden, pooled)."""
-        weights: Tensor = self.weight_ih_l0
-        return weights[:, : self.pooled]
+        return input_weights(self, self.pooled)
 
     def silence(self, batch: int, channels: int, name: str) -> State:
         """After silence: a block of zeros in each of `channels` has just passed."""
         zeros = next(self.parameters()).new_zeros(batch, self.hidden_size)
         state = {f"{name}.hidden": zeros, f"{name}.cell": zeros, POSITION: torch.tensor(BLOCK)}
         return state if self.same else state | {f"{name}.peak": zeros.new_zeros(batch, channels)}
+
+
+def input_weights(lstm: nn.LSTM, inputs: int) -> Tensor:
+    """The weights of the first `inputs` inputs, as a view (4 * hidden, inputs)."""
+    weights = lstm.weight_ih_l0
+    assert isinstance(weights, Tensor)
+    return weights[:, :inputs]
 
 
 def _peaks(values: Tensor, peak: Tensor, position: int) -> Tensor:

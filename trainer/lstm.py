@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .blocks import BLOCK, BlockLstm, hold
+from .blocks import BLOCK, BlockLstm, hold, input_weights
 from .entry import Entry, Options
 from .linear import ChannelLinear
 from .state import State, StreamModel
@@ -46,7 +46,7 @@ class Lstm(StreamModel):
         return silent | (self.conditioner.silence(len(controls), 1, "conditioner") if self.conditioner else {})
 
     def signal_weights(self) -> list[Tensor]:
-        heard = self.lstm.weight_ih_l0[:, :1]
+        heard = input_weights(self.lstm, 1)
         return [heard, self.conditioner.pooled_weights()] if self.conditioner else [heard]
 
 

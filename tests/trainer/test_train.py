@@ -242,7 +242,7 @@ def test_after_a_scaled_start_a_signal_20_times_softer_gives_what_it_gave_before
 def test_a_scaled_start_is_a_choice_of_ours_and_not_of_the_papers(dataset):
     sizes = []
     for scaled_start in (None, True, False):
-        chosen = {} if scaled_start is None else {"scaled_start": scaled_start}
+        chosen: dict[str, Any] = {} if scaled_start is None else {"scaled_start": scaled_start}
         run = train(dataset, steps=1, learning_rate=1e-12, name=f"start-{scaled_start}".lower(), **chosen, **SMALL)
         model: Any = load_model(run)[0]
         sizes.append(float(model.widen.weight.detach().norm()))
