@@ -1,11 +1,13 @@
 """What half an hour on one core brings: the best black box and the grey box beside the best static curve.
 
-    python tests/benchmarks/bench_quality.py [--minutes 30] [--dataset FOLDER] [black] [grey]
+    python tests/benchmarks/bench_quality.py [--minutes 30] [--takes 60] [--dataset FOLDER] [black] [grey]
 
 The eight songs of the demo, captured at the 220 settings of the shipped grid from the virtual unit (10 minutes, 6 GB;
 kept in FOLDER, or used as it is there), half of them for training, three for testing. Each model trains for so long in
-one thread; measured is the gain-trace error of whole takes in dB, on songs that were never heard, at settings of
-the grid and at settings never seen. Goal: 3 times smaller than that of the best static curve.
+one thread. Measured is the gain-trace error in dB of so many whole takes of songs that were never heard, spread evenly
+over settings of the grid, and over settings never seen. Many of the latter lie outside of the grid: its thresholds are
+-28 to -16 dB, theirs -40 to 0. Goal there: 3 times smaller than the error of the best static curve. At settings of the
+grid a curve is fitted to each, and leaves only what attack and release do.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from buscomp.curation.demo_songs import render_demo_songs
+from buscomp.manifests.cells import UNSEEN
 from buscomp.manifests.dataset import Dataset, open_dataset
 from buscomp.trainer.baselines import STATIC_CURVE
 from buscomp.trainer.checkpoint import run_named
@@ -56,6 +59,7 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("models", nargs="*", help="black, grey; both unless some are named")
     words.add_argument("--minutes", type=float, default=30.0)
+    words.add_argument("--takes", type=int, default=60)
     words.add_argument("--dataset", type=Path)
     chosen = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -64,10 +68,11 @@ def main() -> int:
             if not run_named(dataset, name).weights.exists():
                 budget = ("--seconds", str(60 * chosen.minutes), "--threads", "1")
                 buscomp(dataset.root, "train", "--name", name, *MODELS[name], *budget)
-        rows = evaluate(dataset, *(run_named(dataset, name) for name in names), cells=TEST_CELLS).rows
+        runs = [run_named(dataset, name) for name in names]
+        rows = evaluate(dataset, *runs, cells=TEST_CELLS, max_takes=chosen.takes).rows
     print(f"{'':28}{'gain trace dB':>14}{'L1':>9}{'ESR':>9}{'M-STFT':>9}   static curve / it")
-    ratios = [shown(row, rows) for row in rows]
-    return min(ratio for ratio in ratios if ratio is not None) < GOAL
+    ratios = [(row["setting_role"], shown(row, rows)) for row in rows]
+    return min(ratio for role, ratio in ratios if role == UNSEEN and ratio is not None) < GOAL
 
 
 def shown(row: dict[str, Any], rows: list[dict[str, Any]]) -> float | None:
