@@ -1,4 +1,4 @@
-"""Writes the pages that repeat what the code says: `python tests/make_pages.py`. A test compares them.
+"""Writes the pages that repeat what the code says: `python tests/make_pages.py [INTO]`. A test compares them.
 
 reference/dataset.md    every column of every table, from the schema
 reference/cli.md        what every verb answers to --help
@@ -9,6 +9,7 @@ how-to/trainer.md       the programs of docs/examples
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,5 +141,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 if __name__ == "__main__":
+    into = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
     for name, page in PAGES.items():
-        (DOCS / name).write_text(page())
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        (into / name).write_text(page())

@@ -74,10 +74,11 @@ def test_a_killed_run_leaves_whole_tables_and_no_lock(songs: Dataset) -> None:
         process.wait()
     first = done(songs)
     assert 1 <= len(first) < SONGS
-    assert {row["song_id"] for row in songs.rows("segments")} <= set(first)
+    whole = {row["song_id"] for row in songs.rows("segments")}  # the kill may have come between the two tables
+    assert whole <= set(first)
     with annotating(songs) as process:
         told, _ = process.communicate(timeout=LIMIT_S)
-    assert f"{len(first)} kept." in told
+    assert f"{len(whole)} kept." in told
 
 
 def test_a_second_run_is_refused_in_one_line_and_a_capture_may_go_on(songs: Dataset) -> None:

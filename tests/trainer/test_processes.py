@@ -26,11 +26,14 @@ CHOICES: dict[str, Any] = {
     "seed": 3,
 }
 CHOICES |= {"schedule": "constant", "learning_rate": 1e-3}
+CHOICES |= {"scaled_start": False}  # where rounding grows slowest: Adam turns that of the smallest gradients into steps
 
 
 def torchrun(dataset, processes, *words):
     """`buscomp train` in so many processes."""
-    options = [word for name, value in CHOICES.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    options = ["--no-scaled-start"]
+    for name, value in CHOICES.items():
+        options += [] if name == "scaled_start" else [f"--{name.replace('_', '-')}", str(value)]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
     command += ["buscomp", "train", "--dataset", str(dataset.root), *options, *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
