@@ -200,7 +200,7 @@ def _run(*words: str) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
-@click.option("--train-steps", default=600, show_default=True, help="How many optimiser steps the model may train.")
+@click.option("--train-steps", default=300, show_default=True, help="How many optimiser steps the model may train.")
 def demo(folder: Path, train_steps: int) -> None:
     """The whole way once, on FOLDER [default: demo]: songs, capture, split, training, evaluation, report.
 

@@ -75,7 +75,7 @@ def test_the_verb_says_what_is_no_run_before_it_decodes_a_file_and_ranks_every_t
 @pytest.mark.slow
 def test_three_of_60_takes_with_a_wrong_knob_come_out_on_top_of_a_quickly_trained_model(tmp_path):
     dataset = compressor_dataset(tmp_path / "d", seconds=3.0)
-    run = train(dataset, steps=150, batch=4, clip_chunks=8, schedule="one-cycle")
+    run = train(dataset, steps=60, batch=4, clip_chunks=8, schedule="one-cycle")
     rows = dataset.rows("takes")
     wrong = {}
     for song_id, setting_id, made_at in WRONG:
