@@ -5,6 +5,7 @@ A real capture on the simulated unit, whose release knob is one detent off at th
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from buscomp.tests.capture.browser import Browser, browsing
-from buscomp.tests.capture.rehearsal import capturing, link_in, make_folder
+from buscomp.tests.capture.rehearsal import capturing, link_in, make_folder, paging
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 COLOURS = 96  # of a picture: there are few, and small files are quick to load
@@ -44,6 +45,20 @@ def main() -> None:
             browser.press("Enter")
             browser.until(ASKED.format("wrong"))
             take(browser, "panel-wrong-knob", dark=True)
+        lost_stream(Path(name), browser)
+
+
+def lost_stream(folder: Path, browser: Browser) -> None:
+    """A page whose server does not speak any more."""
+    root = make_folder(folder / "lost", SONGS[:1], seconds=24.0, pace=6)
+    with capturing(root), paging(root) as (page, link):
+        browser.window(1280, 800)
+        browser.go(link)
+        browser.until(f"document.querySelector('#ask') && {ASKED.format('ask')}")
+        page.send_signal(signal.SIGSTOP)
+        browser.until("!document.querySelector('#stale').hidden")
+        take(browser, "panel-lost")
+        page.send_signal(signal.SIGCONT)
 
 
 def take(browser: Browser, name: str, *, height: int = 800, dark: bool = False, still_s: float = 1.5) -> None:
