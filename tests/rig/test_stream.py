@@ -80,6 +80,9 @@ def test_live_sound_equals_the_stream_offline_and_a_typed_line_turns_a_knob(star
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
+        assert live.stderr is not None
+        begins = iter(live.stderr.readline, "")  # its ports are there before it plays
+        assert any("Ctrl-C ends it." in line for line in begins)
         told = subprocess.run(
             [sys.executable, "-c", FEED, str(tmp_path / "sent.npy"), "30"], capture_output=True, text=True, timeout=90
         )
