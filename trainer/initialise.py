@@ -22,8 +22,8 @@ def scale_signal_weights(model: StreamModel, x: Tensor) -> None:
     if music had an RMS of 1. A model that reads levels in decibels stays as it is.
 
     At -12 dBFS peak most music has an RMS below 0.05: every tanh is a straight line then, a conditioner hardly hears
-    loud from soft. With it, 2 500 steps brought s4-4-4 with tvfilm nearer to unheard songs at unheard settings than 12 000
-    without it (docs/reference/models.md).
+    loud from soft. With it, 2 500 steps brought s4-4-4 with tvfilm nearer to unheard songs at unheard settings than
+    12 000 without it (docs/reference/models.md).
     """
     rms = x.square().mean().sqrt()
     if rms > 0:
