@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..manifests.console import dataset_option, json_option, note, tell
-from .profiles import complete
+from .profiles import device_option
 
 if TYPE_CHECKING:
     from .calibration import Calibration, MeasuredReturn
@@ -20,12 +20,7 @@ TONE_HZ = 1000.0
 
 
 @click.command()
-@click.option(
-    "--device",
-    required=True,
-    shell_complete=complete("device"),
-    help="A device profile, or a part of the device's name.",
-)
+@device_option
 @click.option("--meter", help="What a meter at the unit's input shows while the tone sounds: 1.23V, 775mV, 4dBu.")
 @click.option("--return-meter", help="The same at the unit's output.")
 @click.option(

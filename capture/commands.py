@@ -13,25 +13,14 @@ from .daemon_commands import pause, resume, status, stop
 from .devices import devices
 from .panel_commands import page_beside, panel
 from .plan_commands import plan
-from .profiles import complete
+from .profiles import device_option, grid_option
 
 __all__ = ["calibrate", "capture", "devices", "panel", "pause", "plan", "resume", "status", "stop"]
 
 
 @click.command()
-@click.option(
-    "--device",
-    required=True,
-    shell_complete=complete("device"),
-    help="A device profile, or a part of the device's name.",
-)
-@click.option(
-    "--grid",
-    default="grid.yaml",
-    show_default=True,
-    shell_complete=complete("grid"),
-    help="A file, or a shipped grid.",
-)
+@device_option
+@grid_option
 @click.option("--operator", help="Who is at the rack, for the record.  [default: the user]")
 @click.option("--extend", is_flag=True, help="Also plan songs and settings that are new since the first plan.")
 @click.option(

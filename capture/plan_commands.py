@@ -9,20 +9,14 @@ from typing import Any
 import click
 
 from ..manifests.console import dataset_option, json_option, note, tell
-from .profiles import complete
+from .profiles import grid_option
 
 FIRST_SETTINGS = 6  # enough to see how the knobs go
 DESIGNS = {"full": "every song at every setting", "balanced-incomplete": "every setting on a block of songs"}
 
 
 @click.command()
-@click.option(
-    "--grid",
-    default="grid.yaml",
-    show_default=True,
-    shell_complete=complete("grid"),
-    help="A file, or a shipped grid.",
-)
+@grid_option
 @click.option("--hands-free", is_flag=True, help="The panel turns itself: wait for nobody.")
 @dataset_option
 @json_option

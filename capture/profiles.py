@@ -52,7 +52,7 @@ def profile_names(kind: Kind) -> tuple[str, ...]:
     return SHIPPED[kind]
 
 
-def complete(kind: Kind) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def _complete(kind: Kind) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """What a shell may offer for an option that names a profile: the shipped ones, the user's, and YAML files here."""
 
     def offer(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -66,3 +66,18 @@ def complete(kind: Kind) -> Callable[[click.Context, click.Parameter, str], list
 def user_folder() -> Path:
     """The user's own profiles: `$XDG_CONFIG_HOME/buscomp`, else `~/.config/buscomp`."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "buscomp"
+
+
+device_option = click.option(
+    "--device",
+    required=True,
+    shell_complete=_complete("device"),
+    help="A device profile, or a part of the device's name.",
+)
+grid_option = click.option(
+    "--grid",
+    default="grid.yaml",
+    show_default=True,
+    shell_complete=_complete("grid"),
+    help="A file, or a shipped grid.",
+)

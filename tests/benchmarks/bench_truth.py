@@ -63,7 +63,8 @@ def gain_traces(dataset: Dataset, run: Run) -> None:
             wet, _ = read_audio(dataset.file(take["wet_path"]))
             for place, system in enumerate(systems):
                 error_db = gain_trace_rmse_db(system.outputs([take], [dry])[0], wet, dry, rate)
-                assert error_db is not None
+                if error_db is None:
+                    raise SystemExit(f"nothing is audible in {take['wet_path']}")
                 errors_db[number, place] = error_db
         static_db, model_db = errors_db.mean(0)
         print(

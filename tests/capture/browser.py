@@ -139,7 +139,8 @@ class Browser:
 @contextmanager
 def browsing(folder: Path) -> Iterator[Browser]:
     """A browser with an empty profile in `folder` that reaches this computer alone."""
-    assert CHROMIUM is not None
+    if CHROMIUM is None:
+        raise RuntimeError("no chromium is installed; type: apt-get install chromium")
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     alone = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox

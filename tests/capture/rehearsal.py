@@ -11,21 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from buscomp.tests.capture_songs import PROVEN
 from buscomp.tests.small_dataset import write_wav_song
 
-GRID = """\
-unit: ssl-500-bus
-factors:
-  threshold_db: [-28, -20]
-  attack_ms: [0.3]
-  release_s: [0.1]
-  ratio: [4, 10]
-expect: 4
-"""
 LINE = [sys.executable, "-m", "buscomp"]
 
 
-def make_folder(root: Path, titles: list[str], seconds: float, pace: float, grid: str = GRID) -> Path:
+def make_folder(root: Path, titles: list[str], seconds: float, pace: float, grid: str = PROVEN) -> Path:
     """Songs, a grid, and the device profile `rehearsal`: the simulated unit, an operator, so many times real time."""
     (root / "songs").mkdir(parents=True)
     for number, name in enumerate(titles):
