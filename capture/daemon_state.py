@@ -17,8 +17,7 @@ from typing import Any
 import filelock
 
 from ..manifests.dataset import Dataset
-from ..manifests.storage import TEMPORARY_SUFFIX
-from .event_log import plain
+from .state_file import put_state
 
 STATE = ".daemon.json"
 Row = dict[str, Any]
@@ -42,17 +41,7 @@ class DaemonState:
         """Write the file anew; `OSError` when the disk is full, and then the file is as it was."""
         with self._lock:
             self._fields |= fields
-            self._write()
-
-    def _write(self) -> None:
-        temporary = self._path.with_name(self._path.name + TEMPORARY_SUFFIX)
-        try:
-            temporary.write_text(json.dumps(plain(self._fields)), encoding="utf-8")
-            os.replace(temporary, self._path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+            put_state(self._path, self._fields)
 
     def end(self) -> None:
         """There is no daemon any more."""

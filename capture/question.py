@@ -21,6 +21,7 @@ from ..manifests.storage import write_text
 from ..manifests.unit import Position, Setting, Unit
 from .live_file import write_live
 from .panel import Answer, Suspect
+from .state_file import read_state
 
 QUESTION, ANSWER = ".question.json", ".answer.json"
 LONGEST_REASON = 500  # characters
@@ -125,8 +126,5 @@ def answer_question(dataset: Dataset, question_id: str, answer: Answer) -> None:
 
 
 def _read(path: Any) -> Row | None:
-    try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    row = read_state(path)
     return row if isinstance(row, dict) else None
